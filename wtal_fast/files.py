@@ -1,0 +1,100 @@
+"""Files that are written whole or not at all, and JSON that is read strictly."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from wtal_fast.errors import InputError
+
+MAX_JSON_BYTES = 512 * 2**20  # the largest public file (ActivityNet 1.3 detections) is about 200 MB
+MAX_JSON_DEPTH_HINT = "flatten the file: annotations and detections need six levels"
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike):
+    """Yields a temporary path beside `path`; on success it is flushed to disk and renamed over `path`.
+
+    A crash, a full disk or an exception leaves the old `path` as it was and removes the temporary file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Makes a rename inside `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_text(path: str | os.PathLike, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save_json(path: str | os.PathLike, value, indent: int | None = None) -> None:
+    """Writes `value` as strict JSON (NaN and Infinity are refused) atomically."""
+    save_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike):
+    """Parses a JSON file strictly. A byte order mark is allowed; NaN, Infinity, duplicate keys, other encodings,
+    over-deep nesting and files above MAX_JSON_BYTES raise InputError naming the file."""
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing there"
+        raise InputError(path, expected="a JSON file", found=found, fix="check the path")
+    size = path.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise InputError(path, expected=f"at most {MAX_JSON_BYTES} bytes", found=f"{size} bytes", fix="split the file")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"byte {error.start}", expected="UTF-8 text", found=error.reason,
+                         fix="save the file as UTF-8") from None
+
+    def unique(pairs):
+        table = {}
+        for key, value in pairs:
+            if key in table:
+                raise InputError(path, f"key '{key}'", expected="each key once", found="the key twice",
+                                 fix="remove one of the two")
+            table[key] = value
+        return table
+
+    def refuse(constant):
+        raise InputError(path, expected="finite numbers", found=constant, fix="replace it by a number")
+
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(path, expected="moderate nesting", found="nesting too deep to parse",
+                         fix=MAX_JSON_DEPTH_HINT) from None
+    except ValueError as error:
+        raise InputError(path, expected="valid JSON", found=str(error), fix="repair the file at that place") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,127 @@
+"""Settings of a run: typed sections, presets that carry the source of each value, overrides `key=value`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from wtal_fast.errors import InputError, nearest_name
+
+_RANGE = re.compile(r"(arange|linspace)\(([^()]*)\)")
+_STEPS = re.compile(r"[-+.\de]+:[-+.\de]+:[-+.\de]+")
+
+
+def expand_range(value):
+    """`arange(a,b,s)` (end excluded), `linspace(a,b,n)` or `a:s:b` (end included) as the float64 values NumPy gives."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace(" ", "")
+    if match := _RANGE.fullmatch(text):
+        numbers = [float(part) for part in match[2].split(",")]
+        if match[1] == "arange":
+            return tuple(float(x) for x in np.arange(*numbers))
+        return tuple(float(x) for x in np.linspace(numbers[0], numbers[1], int(numbers[2])))
+    if _STEPS.fullmatch(text):
+        start, step, stop = (float(part) for part in text.split(":"))
+        if step <= 0 or stop < start:
+            raise ValueError(f"a range is start:step:stop with step > 0 and stop >= start, got {value}")
+        return tuple(float(x) for x in np.linspace(start, stop, round((stop - start) / step) + 1))
+    return tuple(float(part) for part in text.split(","))
+
+
+Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_range)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """Which snippets of a video the network sees, and how an index becomes a second."""
+
+    num_snippets: int = Field(750, ge=1)  # T
+    train_sampling: Literal["stratified", "uniform", "linear"] = "stratified"
+    test_sampling: Literal["uniform", "uniform_keep_short", "linear"] = "uniform"
+    resize: Literal["half_pixel", "align_corners"] = "half_pixel"  # of the linear sampling
+    snippet_stride: float = Field(16, gt=0)  # frames between snippets
+    fps: float = Field(25, gt=0)  # frame rate at feature extraction
+    time_base: Literal["features", "duration"] = "features"  # length of a video: L*stride/fps, or the annotated one
+    train_subset: str = "train"
+    test_subset: str = "test"
+    modality: Literal["all", "rgb", "flow"] = "all"
+    durations: str | None = None  # a ground truth file with durations
+    clicks: str | None = None  # a click file, several split by commas, or "simulated"
+    click_kinds: Literal["none", "background", "action", "both"] = "none"  # which clicks reach the loss
+    holdout: float = Field(0.2, gt=0, lt=1)  # share of the training videos kept for best_on_holdout
+
+
+class TrainConfig(Section):
+    iterations: int | None = Field(None, ge=1)  # optimizer steps
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)  # L2 in the gradient (Adam, not AdamW)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    sampler: Literal["epochs", "epoch_then_random"] = "epochs"
+    seed: int = 0
+    eval_every: int | None = Field(None, ge=1)  # optimizer steps; None: at the end only
+    selection: Literal["last", "best_on_holdout", "best_on_test"] = "last"
+    selection_metric: str = "average"  # "average" or one tIoU such as "0.5"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    save_every: int = Field(100, ge=1)  # optimizer steps
+
+
+class LocalizationConfig(Section):
+    """CASOutput -> Detections (spec.md 3.6, 4.6, 5.6, 6). The defaults are BaS-Net's of the paper."""
+
+    class_threshold: float = Field(0.25, ge=0)  # keep classes with score >= this
+    class_fallback: Literal["none", "argmax"] = "none"  # what to do where no class is kept
+    skip_index0_only: bool = False  # drop a video whose only kept class is class 0 (official BaS-Net)
+    cas: Literal["logits", "softmax"] = "logits"  # softmax over the C action classes of the CAS
+    gate: Literal["none", "mean_act_bkg", "bounded", "minmax"] = "none"  # foreground probability multiplied to the CAS
+    gate_bound: float = Field(100.0, gt=0)  # m of "bounded": min(m, magnitude) / m
+    gate_action_divisor: int = Field(9, ge=1)  # k of the mean of the largest magnitudes is T // this
+    gate_background_divisor: int = Field(4, ge=1)  # k of the mean of the smallest
+    normalize: Literal["none", "relu", "relu_clip"] = "relu"  # min-max per class over time
+    upsample: Literal["stpn", "half_pixel", "none"] = "stpn"
+    upsample_factor: int = Field(24, ge=1)  # of "stpn"; "half_pixel" resizes to the video's frame count
+    thresholds: Thresholds = Field(expand_range("linspace(0,0.5,21)"))
+    magnitude_thresholds: Thresholds = ()
+    magnitude_source: Literal["gate", "minmax"] = "gate"  # UM: the gate; BackTAL: min-max of the magnitudes
+    min_run: int = Field(1, ge=1)  # upsampled samples
+    skip_run_at_zero: bool = True  # ignore a threshold whose only sample above is index 0
+    outer_ratio: float = Field(0.25, ge=0)
+    outer_closed: bool = True  # the right outer window includes its end (BaS-Net, UM)
+    class_weight: float = Field(0.2, ge=0)
+    class_term: Literal["score", "one"] = "score"  # what class_weight multiplies
+    shrink: float = Field(0.0, ge=0, lt=0.5)  # cut this share of each proposal at both ends
+    whole_video_score: float | None = None  # add [0, duration] with this score for every kept class
+    nms: Literal["hard", "soft_linear", "soft_gaussian", "none"] = "hard"
+    nms_threshold: float = Field(0.7, gt=0)  # suppress at tIoU >= this
+    nms_offset: float = Field(0.0, ge=0)  # seconds added to lengths and overlaps (official: 1)
+    soft_nms_sigma: float = Field(0.5, gt=0)
+    min_score: float | None = None  # drop detections below; soft NMS stops at max(this, 1e-3)
+    clip_to_duration: bool = False
+
+
+class EvaluationConfig(Section):
+    tiou: Thresholds = Field(expand_range("linspace(0.1,0.9,9)"))
+    protocol: Literal["activitynet"] = "activitynet"
+
+
+class Config(Section):
+    """A whole run. `model` and `loss` hold the constructor arguments of the method's model and loss."""
+
+    method: str
+    preset: str = ""
+    data: DataConfig = DataConfig()
+    model: dict[str, Any] = {}
+    loss: dict[str, Any] = {}
+    train: TrainConfig = TrainConfig()
+    localization: LocalizationConfig = LocalizationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()

@@ -1,15 +1,12 @@
-"""Settings of a run: typed sections, presets that carry the source of each value, overrides `key=value`."""
+"""Settings of a run: one typed section for each stage, every value with its rule."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from wtal_fast.errors import InputError, nearest_name
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _RANGE = re.compile(r"(arange|linspace)\(([^()]*)\)")
 _STEPS = re.compile(r"[-+.\de]+:[-+.\de]+:[-+.\de]+")
@@ -53,6 +50,7 @@ class DataConfig(Section):
     train_subset: str = "train"
     test_subset: str = "test"
     modality: Literal["all", "rgb", "flow"] = "all"
+    class_names: tuple[str, ...] | None = None  # class order; None: the ground truth's
     durations: str | None = None  # a ground truth file with durations
     clicks: str | None = None  # a click file, several split by commas, or "simulated"
     click_kinds: Literal["none", "background", "action", "both"] = "none"  # which clicks reach the loss

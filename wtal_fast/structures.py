@@ -123,3 +123,16 @@ class Annotations:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+
+def join_detections(parts: list[Detections]) -> Detections:
+    """The detections of several batches of different videos as one, in order; the parts share class_names."""
+    offsets = np.cumsum([0] + [len(part.video_ids) for part in parts])
+    return Detections(
+        segments=np.concatenate([part.segments for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        classes=np.concatenate([part.classes for part in parts]),
+        video_index=np.concatenate([part.video_index + offset for part, offset in zip(parts, offsets, strict=False)]),
+        class_names=parts[0].class_names,
+        video_ids=tuple(video for part in parts for video in part.video_ids),
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wtal_fast.config import Config
 from wtal_fast.errors import InputError, nearest_name
-from wtal_fast.presets import PRESET_FOLDERS, Preset, load_preset, resolve
+from wtal_fast.preset_files import PRESET_FOLDERS, Preset, load_preset, resolve
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""Several processes under torchrun that together compute exactly what one process would on the same batch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+import torch
+import torch.distributed as dist
+
+from wtal_fast.structures import NO_CLICK, BatchTotals, FeatureBatch
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's rank among `count`. One process needs no communication."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def rows(self, batch_size: int) -> slice:
+        """The rows of a batch this process computes: contiguous, sizes differing by one at most."""
+        return slice(batch_size * self.rank // self.count, batch_size * (self.rank + 1) // self.count)
+
+    def sum_(self, tensors: list[torch.Tensor]) -> None:
+        """Replaces each tensor by its sum over all processes, in one message."""
+        if self.count == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(total.view_as(tensor))
+
+    def wait(self) -> None:
+        if self.count > 1:
+            dist.barrier()
+
+
+def join_processes(device: torch.device) -> Processes:
+    """Joins the group torchrun started, or returns the single process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Processes()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def share_of(batch: FeatureBatch, rows: slice) -> FeatureBatch:
+    """The given rows of a batch, with the totals of the whole batch so that the shares' losses and gradients add up."""
+    clicks = batch.clicks
+    counts = (0, 0)
+    if clicks is not None:
+        background = batch.labels.shape[1]
+        counts = (int((clicks != NO_CLICK).sum()), int((clicks == background).any(1).sum()))
+    taken = {name: value[rows] for name, value in vars(batch).items()
+             if isinstance(value, (torch.Tensor, tuple)) and value is not None}
+    return replace(batch, **taken, totals=BatchTotals(len(batch.features), *counts))

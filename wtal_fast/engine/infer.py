@@ -1,0 +1,45 @@
+"""From a trained model and a data set to detections and their mAP."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+
+from wtal_fast.config import Config
+from wtal_fast.data.dataset import Dataset
+from wtal_fast.engine.progress import progress
+from wtal_fast.evaluation import DetectionMetrics, detection_map
+from wtal_fast.localization import localize
+from wtal_fast.structures import Detections, join_detections
+
+VIDEOS_PER_BATCH = 16
+
+
+def autocast(device: torch.device, precision: str):
+    """bfloat16 arithmetic on float32 weights, or nothing for fp32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+@torch.no_grad()
+def detect(model: torch.nn.Module, dataset: Dataset, config: Config, device="cpu", show: bool = False) -> Detections:
+    """The detections of every video of `dataset`, in its order."""
+    device, was_training = torch.device(device), model.training
+    model.eval()
+    parts = []
+    with progress("localize", len(dataset), show) as bar:
+        for start in range(0, len(dataset), VIDEOS_PER_BATCH):
+            index = torch.arange(start, min(start + VIDEOS_PER_BATCH, len(dataset)))
+            batch = dataset.batch(index, config.data.num_snippets, config.data.test_sampling, resize=config.data.resize)
+            batch = batch.to(device)
+            with autocast(device, config.train.precision):
+                output = model(batch.features, batch.lengths)
+            parts.append(localize(output, batch, config.localization, dataset.class_names))
+            bar.update(int(index[-1]) + 1)
+    model.train(was_training)
+    return join_detections(parts)
+
+
+def score(detections: Detections, dataset: Dataset, config: Config, subset: str) -> DetectionMetrics:
+    """mAP of the detections against the annotated instances of the same videos."""
+    return detection_map(dataset.annotations, detections, config.evaluation.tiou, config.evaluation.protocol, subset=subset)

@@ -1,0 +1,1 @@
+"""Videos in: annotations, clicks, features, sampling, bundled streams, simulated features."""

@@ -1,0 +1,17 @@
+// Overlap of two segments [start, end] in time.
+#pragma once
+
+#include "core/host_device.h"
+
+namespace wtal {
+
+// Intersection over union of lengths; 0 where the union has no length. `offset` is added to every length (released code: 1 s).
+template <typename Real>
+WTAL_INLINE Real temporal_iou(Real start_a, Real end_a, Real start_b, Real end_b, Real offset = Real(0)) {
+  const Real overlap = (end_a < end_b ? end_a : end_b) - (start_a > start_b ? start_a : start_b) + offset;
+  const Real inter = overlap > Real(0) ? overlap : Real(0);
+  const Real length = (end_a - start_a + offset) + (end_b - start_b + offset) - inter;
+  return length > Real(0) ? inter / length : Real(0);
+}
+
+}  // namespace wtal

@@ -50,6 +50,10 @@ class Trainer:
                                           eps=settings.eps, weight_decay=settings.weight_decay, fused=True)
         self.plan = BatchPlan(len(self.dataset), settings.batch_size, settings.seed, settings.sampler)
         self.step = 0
+        smallest = len(self.dataset) % settings.batch_size or settings.batch_size
+        if smallest < self.processes.count:
+            raise InputError("train.batch_size", expected=f"every batch to hold at least {self.processes.count} videos, "
+                             "one for each process", found=f"a batch of {smallest}", fix="fewer processes")
 
     @property
     def total_steps(self) -> int:
@@ -70,9 +74,8 @@ class Trainer:
         torch.manual_seed(derived_seed(seed, self.step, "dropout"))
         if self.processes.count > 1:
             batch = share_of(batch, rows)
-        self.optimizer.zero_grad(set_to_none=False)
-        terms = self._backward(batch.to(self.device)) if rows.stop > rows.start else {}
-        values = self._agree(terms)
+        self.optimizer.zero_grad()
+        values = self._agree(self._backward(batch.to(self.device)))
         if not all(value == value and abs(value) != float("inf") for value in values.values()):
             raise InputError("training", f"step {self.step + 1}", expected="finite losses", found=str(values),
                              fix="lower train.learning_rate or check the features; videos: "
@@ -95,14 +98,9 @@ class Trainer:
 
     def _agree(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
         names = sorted(terms)
-        values = torch.stack([terms[name].double().cpu() for name in names]) if names else torch.zeros(0).double()
-        if self.processes.count > 1:
-            grads = [parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-                     for parameter in self.model.parameters()]
-            self.processes.sum_(grads)
-            for parameter, grad in zip(self.model.parameters(), grads, strict=True):
-                parameter.grad = grad
-            self.processes.sum_([values])
+        values = torch.stack([terms[name].double().cpu() for name in names])
+        self.processes.sum_([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
+        self.processes.sum_([values])
         return dict(zip(names, values.tolist(), strict=True))
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:

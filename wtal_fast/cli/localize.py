@@ -1,0 +1,40 @@
+"""`wtal-fast localize`: detections of a trained model, ours or a released one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    checkpoint: Annotated[Path, typer.Argument(help="Run folder, .safetensors, or a released .pkl/.pth file.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="key=value settings of data and localization.")] = None,
+    data: Annotated[Path, typer.Option(help="Data folder with features.")] = ...,
+    subset: Annotated[str, typer.Option(help="Which videos: train or test.")] = "test",
+    output: Annotated[Path, typer.Option(help="Detections, ActivityNet JSON.")] = Path("detections.json"),
+    preset: Annotated[str | None, typer.Option(help="Preset for a released file.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Find the actions in the videos of --data with the trained model CHECKPOINT."""
+    from wtal_fast.data.dataset import load_folder
+    from wtal_fast.engine.arrays import override
+    from wtal_fast.engine.checkpoint import load_checkpoint
+    from wtal_fast.engine.experiment import check_device, check_width
+    from wtal_fast.engine.infer import detect
+    from wtal_fast.engine.methods import load_plugins
+    from wtal_fast.evaluation import write_detections
+    from wtal_fast.preset_files import parse_overrides
+
+    load_plugins()
+    check_device(device)
+    trained = load_checkpoint(checkpoint, preset)
+    config = override(trained.config, parse_overrides(settings or []))
+    dataset = load_folder(data, config.data, subset, class_names=trained.class_names, need_annotations=False)
+    check_width(config, dataset)
+    names = ", ".join(trained.class_names[:3])
+    typer.echo(f"{config.method} ({config.preset or 'no preset'}), {len(trained.class_names)} classes: {names}, ...", err=True)
+    detections = detect(trained.model.to(device), dataset, config, device, show=True)
+    write_detections(output, detections)
+    typer.echo(f"{len(detections)} detections in {len(dataset)} videos written to {output}")

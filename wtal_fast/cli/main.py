@@ -1,0 +1,43 @@
+"""`wtal-fast`: one file a subcommand; errors in words, exit codes 0 done, 1 failed, 2 bad input, 130 stopped."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from wtal_fast.cli import demo, env, evaluate, explain, localize, train
+from wtal_fast.errors import InputError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                  help="Weakly-supervised temporal action localization: train, localize, evaluate.")
+for module in (demo, train, localize, evaluate, explain, env):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs one command line and returns its exit code; never prints a bare traceback unless WTAL_FAST_TRACEBACK is set."""
+    try:
+        return typer.main.get_command(app).main(arguments, prog_name="wtal-fast", standalone_mode=False) or 0
+    except InputError as error:
+        return _fail(f"error: {error}", 2)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _fail("stopped", 130)
+    except Exception as error:
+        if os.environ.get("WTAL_FAST_TRACEBACK"):
+            raise
+        return _fail(f"failed: {type(error).__name__}: {error} (WTAL_FAST_TRACEBACK=1 shows where)", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    sys.exit(run())

@@ -1,0 +1,38 @@
+"""`wtal-fast train`: train a preset on a data folder, localize and score its test videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    preset: Annotated[str, typer.Argument(help="method/dataset/variant, see `wtal-fast explain`.")],
+    settings: Annotated[list[str] | None, typer.Argument(help="key=value settings over the preset.")] = None,
+    data: Annotated[Path, typer.Option(help="Data folder: gt.json, split files, features/.")] = ...,
+    output: Annotated[Path, typer.Option(help="Folder of the run.")] = ...,
+    seed: Annotated[int | None, typer.Option(help="Short for train.seed=N.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; short for train.precision.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output, or start it.")] = False,
+) -> None:
+    """Train PRESET, then write detections.json and metrics.json of the test videos."""
+    from wtal_fast.cli.evaluate import print_metrics
+    from wtal_fast.engine.experiment import train_folder
+    from wtal_fast.engine.methods import load_plugins
+    from wtal_fast.engine.train import Stopped
+    from wtal_fast.preset_files import parse_overrides
+
+    load_plugins()
+    overrides = parse_overrides(settings or [])
+    overrides |= {key: value for key, value in (("train.seed", seed), ("train.precision", precision)) if value is not None}
+    try:
+        metrics = train_folder(preset, data, output, overrides, device=device, resume=resume)
+    except Stopped as stopped:
+        typer.echo(f"{stopped}; --resume continues", err=True)
+        raise KeyboardInterrupt from None
+    if "map" in metrics:
+        print_metrics({metrics.get("checkpoint", "mean of runs"): metrics})
+    typer.echo(f"written to {output}")

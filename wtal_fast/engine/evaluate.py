@@ -1,0 +1,22 @@
+"""Scoring detections from files or memory. Torch is not imported."""
+
+from __future__ import annotations
+
+import os
+
+from wtal_fast.config import EvaluationConfig, expand_range
+from wtal_fast.data.annotations import read_annotations
+from wtal_fast.evaluation import DetectionMetrics, detection_map, read_detections
+from wtal_fast.structures import Annotations, Detections
+
+
+def evaluate(ground_truth: Annotations | str | os.PathLike, detections: Detections | str | os.PathLike, *,
+             subset: str = "test", tiou=EvaluationConfig().tiou, protocol: str = "activitynet") -> DetectionMetrics:
+    """mAP of detections against the instances of one subset of a ground truth.
+
+    ground_truth, detections: ActivityNet JSON files, or Annotations and Detections. tiou: thresholds, or a range such as
+    "0.1:0.1:0.7". A detection of a video outside the subset or of a label without instances is ignored with a warning.
+    """
+    annotations = ground_truth if isinstance(ground_truth, Annotations) else read_annotations(ground_truth)
+    found = detections if isinstance(detections, Detections) else read_detections(detections)
+    return detection_map(annotations, found, expand_range(tiou), protocol, subset=subset)

@@ -1,0 +1,110 @@
+"""One experiment: data in, a run folder with checkpoints, detections.json and metrics.json out."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from pathlib import Path
+
+import torch
+
+from wtal_fast.config import Config
+from wtal_fast.data.dataset import Dataset, load_folder
+from wtal_fast.engine.distributed import Processes, join_processes
+from wtal_fast.engine.infer import detect, score
+from wtal_fast.engine.methods import build_model, configure
+from wtal_fast.engine.run_folder import RunFolder
+from wtal_fast.engine.train import fit
+from wtal_fast.errors import InputError
+from wtal_fast.evaluation import write_detections
+from wtal_fast.files import save_json
+
+
+def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike, overrides: dict | None = None, *,
+                 device: str = "cpu", resume: bool = False, show: bool = True) -> dict:
+    """Trains `preset` on a data folder, localizes and scores its test videos; returns what metrics.json holds.
+
+    Several click files (data.clicks=A,B,C) give one run each in output/clicks-1, -2, ... and a metrics.json with mean
+    and spread. Everything is checked before the first file is written.
+    """
+    config = configure(preset, overrides)
+    click_files = (config.data.clicks or "").split(",")
+    if len(click_files) == 1:
+        return _train_one(config, data, Path(output), device, resume, show)
+    results = []
+    for number, file in enumerate(click_files, 1):
+        one = config.model_copy(update={"data": config.data.model_copy(update={"clicks": file.strip()})})
+        results.append(_train_one(one, data, Path(output) / f"clicks-{number}", device, resume, show))
+    summary = spread(results)
+    summary["clicks"] = click_files
+    save_json(Path(output) / "metrics.json", summary, indent=1)
+    return summary
+
+
+def _train_one(config: Config, data, output: Path, device: str, resume: bool, show: bool) -> dict:
+    run = RunFolder(output)
+    if resume:
+        run.refuse_other_settings(config)
+    else:
+        run.refuse_if_occupied()
+    train = load_folder(data, config.data, "train")
+    test = load_folder(data, config.data, "test", class_names=train.class_names)
+    return run_experiment(config, train, test, run, device=device, resume=resume, show=show)
+
+
+def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder, *, device: str = "cpu",
+                   resume: bool = False, show: bool = True) -> dict:
+    """Fits on `train`, then writes detections.json and metrics.json of `test` to the run folder; returns the metrics."""
+    check_device(device)
+    check_width(config, train)
+    build_model(config, len(train.class_names))
+    processes = join_processes(torch.device(device))
+    if processes.is_first:
+        run.open(config)
+    fitted = fit(config, train, test, device, processes, run if processes.is_first else _shared(run, resume), resume, show)
+    if not processes.is_first:
+        return {}
+    detections = detect(fitted.trained.model.to(device), test, config, device, show)
+    write_detections(run.folder / "detections.json", detections)
+    metrics = {"checkpoint": fitted.selection, "preset": config.preset, "seed": config.train.seed}
+    if test.annotations is not None:
+        metrics = score(detections, test, config, config.data.test_subset).to_json() | metrics
+    save_json(run.folder / "metrics.json", metrics, indent=1)
+    run.log(f"done: {metrics}")
+    run.close()
+    return metrics
+
+
+def _shared(run: RunFolder, resume: bool) -> RunFolder | None:
+    """Other processes read the folder only to resume; the first one writes it."""
+    return run if resume else None
+
+
+def check_width(config: Config, dataset: Dataset) -> None:
+    expected = config.model.get("feature_dim")
+    if expected is not None and dataset.feature_dim != expected:
+        raise InputError(dataset.source, "feature width", expected=f"model.feature_dim={expected}",
+                         found=f"{dataset.feature_dim}", fix=f"model.feature_dim={dataset.feature_dim}")
+
+
+def check_device(device: str) -> None:
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise InputError("--device", expected="cpu or cuda", found=device)
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device", expected="a CUDA device", found="none that torch can use", fix="--device cpu")
+
+
+def spread(results: list[dict]) -> dict:
+    """Mean, standard deviation and standard error of several runs' mAP."""
+    averages = [result["average_map"] for result in results]
+    deviation = statistics.stdev(averages) if len(averages) > 1 else 0.0
+    return {
+        "runs": len(results),
+        "tiou": results[0]["tiou"],
+        "map": [statistics.mean(values) for values in zip(*(result["map"] for result in results), strict=True)],
+        "average_map": statistics.mean(averages),
+        "average_map_deviation": deviation,
+        "average_map_standard_error": deviation / len(averages) ** 0.5,
+        "average_map_of_runs": averages,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 
@@ -19,6 +20,11 @@ class InputError(ValueError):
         self.source, self.where, self.expected, self.found, self.fix = str(source), where, expected, found, fix
         parts = [self.source, where, f"expected {expected}", f"found {found}", fix]
         super().__init__(" · ".join(part for part in parts if part))
+
+    def __reduce__(self):
+        """Lets a worker process hand the error to its parent."""
+        words = {"expected": self.expected, "found": self.found, "fix": self.fix}
+        return functools.partial(InputError, self.source, self.where, **words), ()
 
 
 def nearest_name(name: str, known) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from contextlib import contextmanager
@@ -56,8 +57,8 @@ def save_json(path: str | os.PathLike, value, indent: int | None = None) -> None
 
 
 def read_json(path: str | os.PathLike):
-    """Parses a JSON file strictly. A byte order mark is allowed; NaN, Infinity, duplicate keys, other encodings,
-    over-deep nesting and files above MAX_JSON_BYTES raise InputError naming the file."""
+    """Parses a JSON file strictly. A byte order mark is allowed; NaN, infinite numbers, duplicate keys, other
+    encodings, over-deep nesting and files above MAX_JSON_BYTES raise InputError naming the file."""
     path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing there"
@@ -72,19 +73,25 @@ def read_json(path: str | os.PathLike):
                          fix="save the file as UTF-8") from None
 
     def unique(pairs):
-        table = {}
-        for key, value in pairs:
-            if key in table:
-                raise InputError(path, f"key '{key}'", expected="each key once", found="the key twice",
-                                 fix="remove one of the two")
-            table[key] = value
+        table = dict(pairs)
+        if len(table) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise InputError(path, f"key '{twice}'", expected="each key once", found="the key twice",
+                             fix="remove one of the two")
         return table
 
     def refuse(constant):
         raise InputError(path, expected="finite numbers", found=constant, fix="replace it by a number")
 
+    def finite(digits):
+        number = float(digits)
+        if math.isinf(number):  # 1e999
+            refuse(digits)
+        return number
+
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
     except InputError:
         raise
     except RecursionError:

@@ -1,0 +1,75 @@
+"""Mean feature of the snippets with the largest key."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wtal_fast.ops import _library
+from wtal_fast.ops.topk_mask import check_selection, topk_mask
+
+
+def topk_select_mean(features: Tensor, keys: Tensor, k: int | Tensor, lengths: Tensor | None = None,
+                     largest: bool = True) -> Tensor:
+    """Mean feature of the k snippets with the largest (or smallest) key.
+
+    features [B, T, D]; keys [B, T]; k int >= 0 or int64 [B]; lengths int64 [B] or None, only snippets t < lengths[b]
+    take part. Returns [B, D], the mean over min(k, lengths[b]) snippets, 0 where that is none.
+    Ties go to the lower index; NaN counts as the largest key. Differentiable once in features; the selection is
+    constant, so keys get no gradient. UM paper Sec. 3.3 (pseudo action and background features).
+    Raises ValueError or TypeError for a wrong shape, dtype, device or k.
+    """
+    if features.dim() != 3 or keys.dim() != 2 or features.shape[:2] != keys.shape:
+        raise ValueError(f"topk_select_mean: features must be [B, T, D] and keys [B, T], got {list(features.shape)} "
+                         f"and {list(keys.shape)}")
+    if not features.is_floating_point():
+        raise TypeError(f"topk_select_mean: features must be floating point, got {features.dtype}")
+    if features.device != keys.device:
+        raise ValueError(f"topk_select_mean: keys must be on the device of features, {features.device}, "
+                         f"got {keys.device}")
+    k, lengths = check_selection("topk_select_mean", "keys", keys, k, lengths)
+    return _topk_select_mean(features, keys.detach(), k, lengths, largest)[0]
+
+
+def topk_mean(scores: Tensor, k: int | Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Stand-in until wtal_fast/ops/topk_mean.py exists."""
+    selected = topk_mask(scores, k, lengths)
+    return torch.where(selected, scores, 0).sum(1) / selected.sum(1).clamp_min(1)
+
+
+def _reference(features: Tensor, keys: Tensor, k: Tensor, lengths: Tensor, largest: bool) -> tuple[Tensor, Tensor]:
+    selected = topk_mask(keys, k, lengths, largest)
+    weights = (selected / selected.sum(1, keepdim=True).clamp_min(1)).to(features.dtype)
+    kept = torch.where(selected[:, :, None], features, 0)  # not features * 0, which is NaN for infinite features
+    return (weights[:, None] @ kept).squeeze(1), weights
+
+
+def _fake(features: Tensor, keys: Tensor, k: Tensor, lengths: Tensor, largest: bool) -> tuple[Tensor, Tensor]:
+    batch, steps, channels = features.shape
+    return features.new_empty(batch, channels), features.new_empty(batch, steps)
+
+
+def _backward_reference(grad: Tensor, weights: Tensor) -> Tensor:
+    return weights[:, :, None] * grad[:, None]  # [B, T, D]
+
+
+def _backward_fake(grad: Tensor, weights: Tensor) -> Tensor:
+    return grad.new_empty(*weights.shape, grad.shape[1])
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _backward(ctx, grad: Tensor, _grad_weights):
+    return _topk_select_mean_backward(grad, *ctx.saved_tensors), None, None, None, None
+
+
+_topk_select_mean = _library.define(
+    "topk_select_mean(Tensor features, Tensor keys, Tensor k, Tensor lengths, bool largest) -> (Tensor, Tensor)",
+    reference=_reference, fake=_fake)
+_topk_select_mean_backward = _library.define(
+    "topk_select_mean_backward(Tensor grad, Tensor weights) -> Tensor",
+    reference=_backward_reference, fake=_backward_fake)
+_library.differentiable("topk_select_mean", backward=_backward, setup_context=_setup_context)

@@ -3,7 +3,8 @@
 A preset `<method>/<dataset>/<variant>` is one file presets/<method>/<dataset>/<variant>.yaml:
 
     about: one line
-    extends: <another preset>            (or `method: <name>` in a root)
+    extends: [<other presets or presets/datasets/*.yaml, later ones over earlier ones>]
+    method: <name>                       (where no parent names it)
     values:
       train.learning_rate: [1.0e-4, "where this value comes from"]
 """
@@ -55,16 +56,27 @@ def load_preset(name: str) -> Preset:
     """The preset called `name`; `<method>/<dataset>` means its recommended variant."""
     if name.count("/") == 1:
         name += "/recommended"
-    path = next((folder / f"{name}.yaml" for folder in PRESET_FOLDERS if (folder / f"{name}.yaml").is_file()), None)
-    if path is None:
+    if name not in preset_names():
         raise InputError(f"preset {name}", expected="a preset name", found=name, fix=nearest_name(name, preset_names()))
+    return _read(name)
+
+
+def _read(name: str) -> Preset:
+    path = next(folder / f"{name}.yaml" for folder in PRESET_FOLDERS if (folder / f"{name}.yaml").is_file())
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    parent = load_preset(content["extends"]) if "extends" in content else Preset(name, content["method"], "")
-    values = dict(parent.values)
-    for key, (value, source) in (content.get("values") or {}).items():
+    method, values = content.get("method", ""), {}
+    for parent in map(_read, content.get("extends", [])):
+        method = parent.method or method
+        _lay_over(values, parent.values)
+    own = {key: Sourced(value, source, name) for key, (value, source) in (content.get("values") or {}).items()}
+    _lay_over(values, own)
+    return Preset(name, method, content["about"], values)
+
+
+def _lay_over(values: dict[str, Any], upper: dict[str, Any]) -> None:
+    for key, value in upper.items():
         values.pop(EXCLUSIVE.get(key), None)
-        values[key] = Sourced(value, source, name)
-    return Preset(name, parent.method, content["about"], values)
+        values[key] = value
 
 
 def resolve(preset: Preset, arguments: dict[str, Any], overrides: dict[str, Any] | None = None) -> Config:
@@ -74,10 +86,7 @@ def resolve(preset: Preset, arguments: dict[str, Any], overrides: dict[str, Any]
     Raises InputError for an unknown key (with the nearest name) and for a value of the wrong type or range.
     """
     values = {key: sourced.value for key, sourced in preset.values.items()}
-    for key, value in (overrides or {}).items():
-        if key in EXCLUSIVE:
-            values.pop(EXCLUSIVE[key], None)
-        values[key] = value
+    _lay_over(values, overrides or {})
     known = known_keys(arguments)
     sections: dict[str, dict[str, Any]] = {}
     for key, value in values.items():

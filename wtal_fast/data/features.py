@@ -1,0 +1,275 @@
+"""Snippet features of all videos of a subset, held in memory or left on disk, and their readers."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wtal_fast.data.npy import NpyFile, inspect_npy
+from wtal_fast.data.problems import ProblemList
+
+MAX_ID_LENGTH = 200
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_MODALITIES = {"rgb": ("rgb",), "flow": ("flow",), "all": ("rgb", "flow")}
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of V videos one after the other: values [sum of L, D] float32; offsets [V + 1] int64, offsets[0] = 0.
+
+    Video v is values[offsets[v]:offsets[v + 1]].
+    """
+
+    values: Tensor
+    offsets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def feature_dim(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def lengths(self) -> Tensor:
+        """Snippets of each video, [V] int64."""
+        return self.offsets.diff()
+
+    def video(self, index: int) -> Tensor:
+        """Features [L, D] of one video, without a copy."""
+        return self.values[int(self.offsets[index]) : int(self.offsets[index + 1])]
+
+    def gather(self, videos: Tensor, snippets: Tensor) -> Tensor:
+        """Features [B, T, D] of snippets [B, T] of the videos [B]. Indices are trusted to be in range."""
+        rows = (self.offsets[videos][:, None] + snippets).flatten()  # [B * T]
+        return self.values.index_select(0, rows).view(*snippets.shape, self.feature_dim)
+
+    def take(self, videos: Tensor) -> FeatureSet:
+        """The videos [N] in that order; a copy."""
+        parts = [self.video(index) for index in videos.tolist()]
+        values = torch.cat(parts) if parts else self.values[:0]
+        return FeatureSet(values, offsets_of(self.lengths[videos]))
+
+
+@dataclass(frozen=True)
+class MappedFeatureSet:
+    """As FeatureSet, for sets larger than the memory: the features stay on disk and are read when gathered.
+
+    files[v]: the streams of video v, each [>= L, D_i], that stand side by side. lengths [V] int64.
+    """
+
+    files: tuple[tuple[NpyFile, ...], ...]
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def feature_dim(self) -> int:
+        return sum(file.shape[1] for file in self.files[0]) if self.files else 0
+
+    def video(self, index: int) -> Tensor:
+        """Features [L, D] of one video, read from disk."""
+        return self.gather(torch.tensor([index]), torch.arange(int(self.lengths[index]))[None])[0]
+
+    def gather(self, videos: Tensor, snippets: Tensor) -> Tensor:
+        """As FeatureSet.gather."""
+        out = np.empty((*snippets.shape, self.feature_dim), dtype=np.float32)
+        for row, (video, index) in enumerate(zip(videos.tolist(), snippets.numpy(), strict=True)):
+            for file, columns in _columns(self.files[video]):
+                out[row, :, columns] = file.map()[index]
+        return torch.from_numpy(out)
+
+    def take(self, videos: Tensor) -> MappedFeatureSet:
+        """The videos [N] in that order."""
+        return MappedFeatureSet(tuple(self.files[index] for index in videos.tolist()), self.lengths[videos])
+
+
+def offsets_of(lengths: Tensor) -> Tensor:
+    """Where each video starts, and the end of the last one: [V + 1] int64."""
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def features_from_arrays(features: Mapping[str, object] | Sequence, video_ids: Sequence[str] | None = None,
+                         feature_dim: int | None = None) -> FeatureSet:
+    """Features from arrays or tensors [L, D] in memory: a list, or a mapping from video id (then in the order of
+    video_ids, or its own). Copied to float32.
+
+    Raises InputError that lists every video that is missing, empty, not [L, D], of another width or not finite.
+    """
+    problems = ProblemList("features")
+    if isinstance(features, Mapping):
+        names = list(features) if video_ids is None else list(video_ids)
+        for name in [name for name in names if name not in features]:
+            problems.add(f"video '{name}'", expected="features", found="no such key", fix="add it or drop the video")
+        problems.raise_any()
+        arrays = [features[name] for name in names]
+    else:
+        arrays = list(features)
+        names = [str(index) for index in range(len(arrays))] if video_ids is None else list(video_ids)
+        if len(names) != len(arrays):
+            problems.add("", expected=f"one array for each of {len(names)} video ids", found=f"{len(arrays)} arrays")
+            problems.raise_any()
+    converted = []
+    for name, array in zip(names, arrays, strict=True):
+        array = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
+        if array.dtype.kind not in "iuf":
+            problems.add(f"video '{name}'", expected="numbers", found=f"an array of {array.dtype}")
+        elif _shape_is_fine(array.shape, f"video '{name}'", feature_dim, problems):
+            feature_dim = array.shape[1]
+            converted.append((name, _finite(array, f"video '{name}'", problems)))
+    problems.raise_any()
+    return _joined([array for _, array in converted], feature_dim or 0)
+
+
+def features_from_folder(folder: str | os.PathLike, video_ids: Sequence[str], modality: str = "all",
+                         feature_dim: int | None = None, mapped: bool = False,
+                         progress: Callable[[int], None] | None = None) -> FeatureSet | MappedFeatureSet:
+    """Features of video_ids from `folder`/{rgb,flow}/<id>.npy, or `folder`/<id>.npy where already side by side.
+
+    Files hold [L, D] of any float type. RGB comes first. A flow file one snippet longer or shorter than its RGB file is
+    cut to the shorter with a warning. modality: "all", or one of "rgb" and "flow" of a split layout.
+    feature_dim: the expected width of the result, checked if given. mapped: leave the features on disk; every file is
+    still read once to be checked. progress is called with the number of videos read.
+    Raises InputError that lists every missing, unreadable, empty, wrongly wide or not finite file.
+    """
+    folder, problems = Path(folder), ProblemList(folder)
+    check_ids(video_ids, folder)
+    streams = _streams(folder, modality, problems)
+    problems.raise_any()
+    missing = [folder / stream / f"{video}.npy" for video in video_ids for stream in streams
+               if not (folder / stream / f"{video}.npy").is_file()]
+    for path in missing:
+        problems.add(str(path.relative_to(folder)), expected="a feature file", found="nothing there",
+                     fix="add the file or drop the video from the split")
+    problems.raise_any()
+    videos = [[inspect_npy(folder / stream / f"{video}.npy") for stream in streams] for video in video_ids]
+    lengths = torch.tensor([_length(files, folder, problems) for files in videos], dtype=torch.int64)
+    problems.raise_any()
+    _check_widths(videos, folder, feature_dim, problems)
+    problems.raise_any()
+    features = MappedFeatureSet(tuple(tuple(files) for files in videos), lengths)
+    values = None if mapped else torch.empty(int(lengths.sum()), features.feature_dim)
+    offsets = offsets_of(lengths)
+    for index, files in enumerate(videos):
+        for file, columns in _columns(files):
+            array = _finite(file.read()[: lengths[index]], str(file.path.relative_to(folder)), problems)
+            if values is not None:
+                values.numpy()[offsets[index] : offsets[index + 1], columns] = array
+        if progress is not None:
+            progress(index + 1)
+    problems.raise_any()
+    return features if values is None else FeatureSet(values, offsets)
+
+
+def check_ids(video_ids: Sequence[str], source: str | os.PathLike) -> None:
+    """Raises InputError for ids that appear twice or could leave a folder when used as a file name."""
+    problems, seen = ProblemList(source), set()
+    for video in video_ids:
+        if not _SAFE_ID.fullmatch(video) or len(video) > MAX_ID_LENGTH:
+            problems.add(f"video {ascii(video)[:80]}", expected="an id of letters, digits, '_', '-', '.', not starting "
+                         f"with '.', at most {MAX_ID_LENGTH} long", found="another", fix="rename the video")
+        elif video in seen:
+            problems.add(f"video '{video}'", expected="each id once", found="the id again", fix="remove one of the two")
+        seen.add(video)
+    problems.raise_any()
+
+
+def _streams(folder: Path, modality: str, problems: ProblemList) -> tuple[str, ...]:
+    """The subfolders whose files stand side by side; ("",) for one file a video in the folder itself."""
+    wanted = _MODALITIES[modality]
+    if all((folder / stream).is_dir() for stream in wanted):
+        return wanted
+    if not any((folder / stream).is_dir() for stream in ("rgb", "flow")):
+        if folder.is_dir() and modality == "all":
+            return ("",)
+        problems.add("", expected=f"a folder of features with subfolders {' and '.join(wanted)}",
+                     found="neither subfolder" if folder.is_dir() else "nothing there",
+                     fix="data.modality=all reads files with both streams side by side" if folder.is_dir() else "")
+        return ()
+    for stream in wanted:
+        if not (folder / stream).is_dir():
+            problems.add(stream, expected="a subfolder of features", found="nothing there",
+                         fix=f"add it or set data.modality={'flow' if stream == 'rgb' else 'rgb'}")
+    return ()
+
+
+def _length(files: Sequence[NpyFile], folder: Path, problems: ProblemList) -> int:
+    """Snippets of one video: the smaller number where its streams differ by one."""
+    names = [str(file.path.relative_to(folder)) for file in files]
+    if not all([_shape_is_fine(file.shape, name, None, problems) for file, name in zip(files, names, strict=True)]):
+        return 0
+    lengths = [file.shape[0] for file in files]
+    if max(lengths) - min(lengths) > 1:
+        problems.add(f"video '{files[0].path.stem}'", expected="RGB and flow of one length, or one snippet apart",
+                     found=" and ".join(f"{length} snippets" for length in lengths), fix="extract the video again")
+    elif max(lengths) != min(lengths):
+        warnings.warn(f"{folder}: video '{files[0].path.stem}' has {lengths[0]} RGB and {lengths[1]} flow snippets; "
+                      f"the first {min(lengths)} of both are used", stacklevel=3)
+    return min(lengths)
+
+
+def _check_widths(videos: Sequence[Sequence[NpyFile]], folder: Path, feature_dim: int | None, problems) -> None:
+    """Every file of a stream must be as wide as the first, and all streams together feature_dim wide if given."""
+    for files in videos[1:]:
+        for file, first in zip(files, videos[0], strict=True):
+            if file.shape[1] != first.shape[1]:
+                problems.add(str(file.path.relative_to(folder)), found=f"{file.shape[1]}",
+                             expected=f"width {first.shape[1]} as in the first video",
+                             fix="extract all videos with the same network")
+    width = sum(file.shape[1] for file in videos[0]) if videos else feature_dim
+    if feature_dim is not None and width != feature_dim and not problems.count:
+        transposed = videos[0][0].shape[0] == feature_dim
+        problems.add(f"video '{videos[0][0].path.stem}'", expected=f"width {feature_dim}",
+                     found=" + ".join(str(file.shape[1]) for file in videos[0]),
+                     fix="files must be [snippets, channels]: transpose them" if transposed
+                     else f"set model.feature_dim={width}")
+
+
+def _columns(files: Sequence[NpyFile]):
+    """(file, the columns it fills) for the streams of one video."""
+    column = 0
+    for file in files:
+        yield file, slice(column, column + file.shape[1])
+        column += file.shape[1]
+
+
+def _shape_is_fine(shape: tuple[int, ...], where: str, feature_dim: int | None, problems: ProblemList) -> bool:
+    if len(shape) != 2:
+        problems.add(where, expected="features [snippets, channels]", found=f"shape {list(shape)}")
+    elif shape[0] == 0:
+        problems.add(where, expected="at least one snippet", found="an empty video",
+                     fix="drop the video from the split")
+    elif shape[1] == 0 or feature_dim is not None and shape[1] != feature_dim:
+        problems.add(where, expected=f"width {feature_dim or 'at least 1'}", found=f"{shape[1]}",
+                     fix="extract all videos with the same network")
+    else:
+        return True
+    return False
+
+
+def _finite(array: np.ndarray, where: str, problems: ProblemList) -> np.ndarray:
+    """`array` as C-ordered float32; numbers that are not finite there (also by overflow) are a problem."""
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.argwhere(~finite)
+        problems.add(f"{where}, snippet {bad[0, 0]}, channel {bad[0, 1]}", expected="finite features",
+                     found=f"{array[tuple(bad[0])]} ({len(bad)} such values in {len(set(bad[:, 0]))} snippets)",
+                     fix="extract the video again")
+    return array
+
+
+def _joined(arrays: list[np.ndarray], feature_dim: int) -> FeatureSet:
+    lengths = torch.tensor([len(array) for array in arrays], dtype=torch.int64)
+    values = np.concatenate(arrays) if arrays else np.zeros((0, feature_dim), np.float32)
+    return FeatureSet(torch.from_numpy(values), offsets_of(lengths))

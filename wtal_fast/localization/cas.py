@@ -1,0 +1,108 @@
+"""Class activation sequences before proposals: min-max normalisation, foreground gate, upsampling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wtal_fast.config import LocalizationConfig
+
+
+def valid_snippets(lengths: Tensor, size: int) -> Tensor:
+    """[B, size] bool, True for the first `lengths` positions of each row."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def minmax(values: Tensor, lengths: Tensor, clip: bool) -> Tensor:
+    """Min-max normalisation over time of values [B, T], each row over its first `lengths` positions.
+
+    The upper bound is at least 0 and so is the lower one (the released codes pass both through ReLU), so a row with
+    negative values goes below 0 unless `clip` cuts the result to 0..1. A constant row divides by 1.
+    """
+    valid = valid_snippets(lengths, values.shape[1])
+    upper = values.masked_fill(~valid, float("-inf")).amax(dim=1).clamp(min=0)  # [B]
+    lower = values.masked_fill(~valid, float("inf")).amin(dim=1).clamp(min=0)
+    return rescale(values, lower, upper, clip)
+
+
+def rescale(values: Tensor, lower: Tensor, upper: Tensor, clip: bool) -> Tensor:
+    """(values [B, T] - lower [B]) / (upper [B] - lower), divided by 1 where the range is not positive."""
+    span = upper - lower
+    span = torch.where(span > 0, span, torch.ones_like(span))
+    scaled = (values - lower[:, None]) / span[:, None]
+    return scaled.clamp(0, 1) if clip else scaled
+
+
+def foreground_gate(magnitude: Tensor, lengths: Tensor, config: LocalizationConfig) -> Tensor:
+    """Foreground probability [B, T] in 0..1 from the feature magnitudes [B, T], as `config.gate` says.
+
+    "bounded" is Eq. 4 of the UM paper; "mean_act_bkg", with the mean of the largest and that of the smallest magnitudes
+    as bounds, is the released UM code; "minmax" takes the video's own extremes.
+    """
+    if config.gate == "bounded":
+        return magnitude.clamp(0, config.gate_bound) / config.gate_bound
+    if config.gate == "minmax":
+        return minmax(magnitude, lengths, clip=True)
+    upper = _mean_extreme(magnitude, lengths, config.gate_action_divisor, largest=True)
+    lower = _mean_extreme(magnitude, lengths, config.gate_background_divisor, largest=False)
+    return rescale(magnitude, lower, upper, clip=True)
+
+
+def _mean_extreme(magnitude: Tensor, lengths: Tensor, divisor: int, largest: bool) -> Tensor:
+    """Mean [B] of the lengths // divisor (at least 1) largest or smallest of each row of magnitude [B, T]."""
+    k = (lengths // divisor).clamp(min=1)
+    padding = float("-inf") if largest else float("inf")
+    ordered = magnitude.masked_fill(~valid_snippets(lengths, magnitude.shape[1]), padding)
+    ordered = ordered.sort(dim=1, descending=largest).values
+    return ordered.masked_fill(~valid_snippets(k, magnitude.shape[1]), 0).sum(dim=1) / k
+
+
+def sample_counts(lengths: Tensor, frame_counts: Tensor | None, config: LocalizationConfig) -> Tensor:
+    """Samples [B] of each video after `upsample`."""
+    if config.upsample == "stpn":
+        return lengths * config.upsample_factor
+    if config.upsample == "none":
+        return lengths
+    if frame_counts is None:
+        raise ValueError("localize: upsample='half_pixel' needs batch.frame_counts, got None")
+    return frame_counts
+
+
+def upsample(values: Tensor, lengths: Tensor, counts: Tensor, config: LocalizationConfig) -> Tensor:
+    """values [R, T], of which `lengths` [R] are valid, resized to counts [R] samples: float64 [R, max(counts)]."""
+    if config.upsample == "stpn":
+        return _upsample_stpn(values, lengths, int(counts.max()), config.upsample_factor)
+    if config.upsample == "half_pixel":
+        return _resize_half_pixel(values, lengths, counts)
+    return values.double()
+
+
+def _upsample_stpn(values: Tensor, lengths: Tensor, size: int, factor: int) -> Tensor:
+    """Linear interpolation with snippet t at x = t, sample j at x = j / factor; past the last snippet the line through
+    the last two goes on (SciPy's interp1d with fill_value="extrapolate", as STPN and its successors call it).
+
+    The difference of neighbours is taken in the dtype of `values`, the rest in float64, like there.
+    """
+    x = torch.arange(size, device=values.device, dtype=torch.float64) * (1 / factor)
+    right = torch.minimum(x.ceil().long()[None], lengths[:, None] - 1).clamp(min=1)  # [R, N]
+    left_values, right_values = values.gather(1, right - 1), values.gather(1, right.clamp(max=values.shape[1] - 1))
+    slope = torch.where(lengths[:, None] > 1, right_values - left_values, 0.0)  # a single snippet stays constant
+    return slope.double() * (x - (right - 1)) + left_values.double()
+
+
+def _resize_half_pixel(values: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
+    """Linear interpolation with pixel centres at half integers, edges repeated (OpenCV's INTER_LINEAR).
+
+    Positions are rounded to float32 like there: a threshold crossing moves by a sample otherwise.
+    """
+    index = torch.arange(int(counts.max()), device=values.device, dtype=torch.float64)
+    x = (index + 0.5) * (lengths.double() / counts.double())[:, None] - 0.5  # [R, N]
+    x = x.float()
+    left = x.floor()
+    fraction = (x - left).to(values.dtype)
+    last = lengths[:, None] - 1
+    left = left.long()
+    fraction = torch.where((left < 0) | (left >= last), 0.0, fraction)
+    left = torch.minimum(left.clamp(min=0), last)
+    right = torch.minimum(left + 1, last)
+    return (values.gather(1, left) * (1 - fraction) + values.gather(1, right) * fraction).double()

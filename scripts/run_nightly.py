@@ -1,0 +1,76 @@
+"""Runs the slow tests and repeats the property tests with fresh random examples; writes what happened as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from xml.etree import ElementTree
+
+from wtal_fast.files import save_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "bench" / "results" / "nightly.json"
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def counts(report: Path) -> dict[str, int]:
+    """Tests of a JUnit file by outcome."""
+    suites = ElementTree.parse(report).getroot().iter("testsuite")
+    totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    for suite in suites:
+        totals = {key: total + int(suite.get(key, 0)) for key, total in totals.items()}
+    passed = totals["tests"] - totals["failures"] - totals["errors"] - totals["skipped"]
+    return {"passed": passed, "failed": totals["failures"] + totals["errors"], "skipped": totals["skipped"]}
+
+
+def step(name: str, words: list[str], **environment: str) -> dict:
+    """One pytest run; a run that selects no test is a failure too."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *words]
+        start = time.perf_counter()
+        code = subprocess.run(command, cwd=ROOT, env=os.environ | environment).returncode
+        seconds = round(time.perf_counter() - start, 1)
+        result = {"name": name, "arguments": words, "seconds": seconds, "exit_code": code}
+        return result | (counts(report) if report.exists() else {})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="repetitions of the property tests")
+    parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
+    options = parser.parse_args()
+    report = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": git("rev-parse", "HEAD"),
+        "changed_files": len(git("status", "--porcelain").splitlines()),
+        "machine": {"system": platform.system(), "cpu": platform.machine(), "cores": os.cpu_count()},
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "numpy": metadata.version("numpy"),
+        "steps": [step("slow tests", ["-m", "slow"])],
+    }
+    for seed in range(options.rounds):
+        words = ["-m", "hypothesis and not slow", "-n", "2", f"--hypothesis-seed={seed}"]
+        report["steps"].append(step(f"property tests, seed {seed}", words, WTAL_HYPOTHESIS="random"))
+    report["passed"] = all(entry["exit_code"] == 0 for entry in report["steps"])
+
+    save_json(options.output, report, indent=1)
+    print(f"{options.output}: {'passed' if report['passed'] else 'FAILED'}")
+    return 0 if report["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -98,13 +98,12 @@ class LocalizationConfig(Section):
     class_weight: float = Field(0.2, ge=0)
     class_term: Literal["score", "one"] = "score"  # what class_weight multiplies
     shrink: float = Field(0.0, ge=0, lt=0.5)  # cut this share of each proposal at both ends
-    whole_video_score: float | None = None  # add [0, duration] with this score for every kept class
+    whole_video_score: float | None = None  # add [0, duration] with this score for each class with a proposal
     nms: Literal["hard", "soft_linear", "soft_gaussian", "none"] = "hard"
     nms_threshold: float = Field(0.7, gt=0)  # suppress at tIoU >= this
     nms_offset: float = Field(0.0, ge=0)  # seconds added to lengths and overlaps (official: 1)
     soft_nms_sigma: float = Field(0.5, gt=0)
     min_score: float | None = None  # drop detections below; soft NMS stops at max(this, 1e-3)
-    clip_to_duration: bool = False
 
 
 class EvaluationConfig(Section):

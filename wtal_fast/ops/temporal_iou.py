@@ -13,7 +13,7 @@ def temporal_iou(a: Tensor, b: Tensor) -> Tensor:
 
     a [N, 2] and b [M, 2]: start and end in seconds (any one unit), end >= start, floating point, one device.
     Returns [N, M] in the promoted dtype, each in 0..1; computed in float64. Two segments of zero length have tIoU 0.
-    No gradient. NaN in, NaN out: the callers that rank by it refuse NaN.
+    No gradient. Values are not checked here: NaN or end < start give no meaningful overlap.
     """
     check_segments("temporal_iou", "a", a)
     check_segments("temporal_iou", "b", b)
@@ -70,7 +70,7 @@ def paired_iou(a: Tensor, b: Tensor, offset: float = 0.0) -> Tensor:
     """
     overlap = (torch.minimum(a[..., 1], b[..., 1]) - torch.maximum(a[..., 0], b[..., 0]) + offset).clamp(min=0)
     union = (a[..., 1] - a[..., 0] + offset) + (b[..., 1] - b[..., 0] + offset) - overlap
-    return torch.where(union > 0, overlap / union, 0.0 * union)
+    return torch.where(union > 0, overlap / union, 0.0)
 
 
 def _reference(a: Tensor, b: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""What the networks share: convolution over time on [B, T, C], dropout that splits over processes, padding, pooling."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAKY_SLOPE = 0.01
+
+
+class TemporalConv(nn.Conv1d):
+    """nn.Conv1d, parameters and all, that keeps the length and reads and returns [B, T, channels]."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # A 2-d convolution over [B, C, 1, T] in channels-last memory, which is [B, T, C]: no transposed copy.
+        image = x.transpose(1, 2).unsqueeze(2)  # [B, T, C] -> [B, C, 1, T]
+        out = F.conv2d(image, self.weight.unsqueeze(2), self.bias, padding=(0, self.padding[0]))
+        return out.squeeze(2).transpose(1, 2)  # [B, C', 1, T] -> [B, T, C']
+
+
+class ShardedDropout(nn.Module):
+    """Dropout whose mask does not depend on how a batch is split over processes.
+
+    shard: (start, total), set where this process holds rows start .. start + B of a batch of `total` videos. The mask
+    is then drawn for the whole batch from torch's global generator, equally seeded everywhere, and those rows are used.
+    """
+
+    shard: tuple[int, int] | None = None
+
+    def __init__(self, p: float):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout: p must be in [0, 1), got {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        start, total = self.shard or (0, x.shape[0])
+        drawn = torch.rand(total, *x.shape[1:], device=x.device)[start : start + x.shape[0]]
+        return x * (drawn >= self.p).to(x.dtype).mul_(1 / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class FilterModule(nn.Module):
+    """Foreground weight of each snippet: [B, T, D] -> [B, T] in (0, 1). BaS-Net paper, "filtering module"."""
+
+    def __init__(self, feature_dim: int, filter_dim: int):
+        super().__init__()
+        self.conv_1 = nn.Sequential(TemporalConv(feature_dim, filter_dim, 1), nn.LeakyReLU(LEAKY_SLOPE))
+        self.conv_2 = nn.Sequential(TemporalConv(filter_dim, 1, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv_2(self.conv_1(x)).squeeze(2)
+
+
+def check_input(name: str, features: Tensor, lengths: Tensor | None, feature_dim: int) -> None:
+    """ValueError where features are not [B, T, feature_dim] or lengths not int64 [B]."""
+    if features.dim() != 3 or features.shape[1] == 0 or features.shape[2] != feature_dim:
+        raise ValueError(f"{name}: features must be [B, T >= 1, D = {feature_dim}], got {list(features.shape)}")
+    if lengths is not None and (tuple(lengths.shape) != (len(features),) or lengths.dtype != torch.int64):
+        raise ValueError(f"{name}: lengths must be int64 [B] = [{len(features)}], got {lengths.dtype} "
+                         f"{list(lengths.shape)}")
+
+
+def padding_mask(lengths: Tensor | None, num_snippets: int) -> Tensor | None:
+    """[B, T] bool, True from lengths[b] on; None where nothing is padded."""
+    if lengths is None:
+        return None
+    return torch.arange(num_snippets, device=lengths.device) >= lengths[:, None]
+
+
+def zero_padding(x: Tensor, padding: Tensor | None) -> Tensor:
+    """x [B, T] or [B, T, C] with zeros where `padding` is True, as the convolutions see beyond a video's end."""
+    if padding is None:
+        return x
+    return x.masked_fill(padding if x.dim() == 2 else padding.unsqueeze(-1), 0)
+
+
+def pooled_snippets(lengths: Tensor | None, num_snippets: int, share: float) -> int | Tensor:
+    """How many snippets video scores are the mean of: max(1, floor(length * share)), an int or int64 [B]."""
+    if lengths is None:
+        return max(1, int(num_snippets * share))
+    return (lengths.double() * share).long().clamp_min(1)
+
+
+def divided_snippets(lengths: Tensor | None, num_snippets: int, divisor: int) -> int | Tensor:
+    """max(1, length // divisor), an int or int64 [B]."""
+    if lengths is None:
+        return max(1, num_snippets // divisor)
+    return torch.div(lengths, divisor, rounding_mode="floor").clamp_min(1)
+
+
+def widths(shapes: dict[str, tuple[int, ...]], names: set[str], sources: dict[str, tuple[str, int]]) -> dict | None:
+    """{argument: size}, read off `shapes` at (parameter, axis), where the parameters are exactly `names`; else None."""
+    if set(shapes) != names or any(len(shapes[name]) <= axis for name, axis in sources.values()):
+        return None
+    return {argument: shapes[name][axis] for argument, (name, axis) in sources.items()}

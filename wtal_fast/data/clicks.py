@@ -88,21 +88,22 @@ def read_clicks(path: str | os.PathLike, class_names: Sequence[str], video_ids: 
             continue
         video, tag, start, end = (row[0], row[3], row[4], row[5]) if header else (row[0], row[2], row[1], row[1])
         number = _class_number(tag, numbers, where, problems)
-        times = _times(start, end, ranges, where, problems)
+        span = _span(start, end, where, problems)
         if video not in known:
             others.append(video)
-        elif number is not None:
+        elif number is not None and span is not None:
             limit = durations[known[video]]
-            for seconds in times:
-                if not 0 <= seconds <= limit + tolerance:
-                    problems.add(f"{where}, video '{video}'", expected=f"a time within 0..{limit:g} s",
-                                 found=f"{seconds:g} s", fix="are the times seconds, not frames?")
-                found.append((seconds, number, known[video]))
+            if not 0 <= span[0] <= span[1] <= limit + tolerance:
+                problems.add(f"{where}, video '{video}'", expected=f"a time within 0..{limit:g} s",
+                             found=" to ".join(f"{seconds:g}" for seconds in dict.fromkeys(span)) + " s",
+                             fix="are the times seconds, not frames?")
+            else:
+                found += [(seconds, number, known[video]) for seconds in _moments(*span, ranges)]
     problems.raise_any()
     if others:
         warnings.warn(f"{path}: {len(others)} clicks are in videos that are not used, such as '{others[0]}'",
                       stacklevel=2)
-    return _clicks(found, class_names, video_ids)
+    return clicks_of_rows(found, class_names, video_ids)
 
 
 def join_clicks(parts: Sequence[Clicks]) -> Clicks:
@@ -147,7 +148,7 @@ def simulate_background_clicks(annotations: Annotations, durations: np.ndarray, 
         gaps = background_intervals(annotations.segments[annotations.video_index == video], float(durations[video]))
         gaps = gaps[gaps[:, 1] - gaps[:, 0] >= min_gap]
         found += [(seconds, background, video) for seconds in _draw(gaps, seed, name)]
-    return _clicks(found, annotations.class_names, annotations.video_ids)
+    return clicks_of_rows(found, annotations.class_names, annotations.video_ids)
 
 
 def simulate_action_clicks(annotations: Annotations, durations: np.ndarray, seed: int = 0) -> Clicks:
@@ -160,7 +161,7 @@ def simulate_action_clicks(annotations: Annotations, durations: np.ndarray, seed
         within = annotations.segments[rows].clip(max=float(durations[video]))
         found += [(seconds, int(annotations.classes[row]), video)
                   for seconds, row in zip(_draw(within, seed, name), rows, strict=True)]
-    return _clicks(found, annotations.class_names, annotations.video_ids)
+    return clicks_of_rows(found, annotations.class_names, annotations.video_ids)
 
 
 def contradicted_clicks(clicks: Clicks, annotations: Annotations) -> np.ndarray:
@@ -169,8 +170,9 @@ def contradicted_clicks(clicks: Clicks, annotations: Annotations) -> np.ndarray:
     if clicks.video_ids != annotations.video_ids:
         raise ValueError("contradicted_clicks: clicks and annotations must hold the same videos in the same order")
     wrong = np.zeros(len(clicks), dtype=bool)
-    for row, (seconds, number, video) in enumerate(zip(clicks.seconds, clicks.classes, clicks.video_index, strict=True)):
-        here = annotations.video_index == video
+    for row in range(len(clicks)):
+        seconds, number = clicks.seconds[row], clicks.classes[row]
+        here = annotations.video_index == clicks.video_index[row]
         inside = here & (annotations.segments[:, 0] <= seconds) & (seconds <= annotations.segments[:, 1])
         is_background = number == len(clicks.class_names)
         wrong[row] = inside.any() if is_background else not (inside & (annotations.classes == number)).any()
@@ -209,14 +211,18 @@ def _class_number(tag: str, numbers: dict[str, int], where: str, problems: Probl
     return None
 
 
-def _times(start: str, end: str, ranges: str, where: str, problems: ProblemList) -> list[float]:
+def _span(start: str, end: str, where: str, problems: ProblemList) -> tuple[float, float] | None:
     try:
-        first, last = float(start), float(end)
+        span = float(start), float(end)
     except ValueError:
-        first = last = math.nan
-    if not (math.isfinite(first) and math.isfinite(last) and first <= last):
+        span = math.nan, math.nan
+    if not all(map(math.isfinite, span)) or span[0] > span[1]:
         problems.add(where, expected="start <= end in seconds", found=f"{ascii(start)[:30]}, {ascii(end)[:30]}")
-        return []
+        return None
+    return span
+
+
+def _moments(first: float, last: float, ranges: str) -> list[float]:
     if ranges == "midpoint":
         return [(first + last) / 2]
     if ranges == "half_seconds":
@@ -229,7 +235,9 @@ def _draw(intervals: np.ndarray, seed: int, name: str) -> np.ndarray:
     return random.uniform(intervals[:, 0], intervals[:, 1])
 
 
-def _clicks(found: list[tuple[float, int, int]], class_names: Sequence[str], video_ids: Sequence[str]) -> Clicks:
+def clicks_of_rows(found: list[tuple[float, int, int]], class_names: Sequence[str],
+                   video_ids: Sequence[str]) -> Clicks:
+    """Clicks from (seconds, class, video index) rows."""
     seconds, classes, video_index = zip(*found, strict=True) if found else ((), (), ())
     return Clicks(np.asarray(seconds, dtype=np.float64), np.asarray(classes, dtype=np.int64),
                   np.asarray(video_index, dtype=np.int64), tuple(class_names), tuple(video_ids))

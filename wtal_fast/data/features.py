@@ -23,40 +23,35 @@ _MODALITIES = {"rgb": ("rgb",), "flow": ("flow",), "all": ("rgb", "flow")}
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of V videos one after the other: values [sum of L, D] float32; offsets [V + 1] int64, offsets[0] = 0.
+    """Features of V videos in one tensor: values [N, D] float32; starts [V] and lengths [V] int64.
 
-    Video v is values[offsets[v]:offsets[v + 1]].
+    Video v is values[starts[v] : starts[v] + lengths[v]].
     """
 
     values: Tensor
-    offsets: Tensor
+    starts: Tensor
+    lengths: Tensor
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.lengths)
 
     @property
     def feature_dim(self) -> int:
         return self.values.shape[1]
 
-    @property
-    def lengths(self) -> Tensor:
-        """Snippets of each video, [V] int64."""
-        return self.offsets.diff()
-
     def video(self, index: int) -> Tensor:
         """Features [L, D] of one video, without a copy."""
-        return self.values[int(self.offsets[index]) : int(self.offsets[index + 1])]
+        start = int(self.starts[index])
+        return self.values[start : start + int(self.lengths[index])]
 
     def gather(self, videos: Tensor, snippets: Tensor) -> Tensor:
         """Features [B, T, D] of snippets [B, T] of the videos [B]. Indices are trusted to be in range."""
-        rows = (self.offsets[videos][:, None] + snippets).flatten()  # [B * T]
+        rows = (self.starts[videos][:, None] + snippets).flatten()  # [B * T]
         return self.values.index_select(0, rows).view(*snippets.shape, self.feature_dim)
 
     def take(self, videos: Tensor) -> FeatureSet:
-        """The videos [N] in that order; a copy."""
-        parts = [self.video(index) for index in videos.tolist()]
-        values = torch.cat(parts) if parts else self.values[:0]
-        return FeatureSet(values, offsets_of(self.lengths[videos]))
+        """The videos [N] in that order, sharing the same values."""
+        return FeatureSet(self.values, self.starts[videos], self.lengths[videos])
 
 
 @dataclass(frozen=True)
@@ -91,11 +86,6 @@ class MappedFeatureSet:
     def take(self, videos: Tensor) -> MappedFeatureSet:
         """The videos [N] in that order."""
         return MappedFeatureSet(tuple(self.files[index] for index in videos.tolist()), self.lengths[videos])
-
-
-def offsets_of(lengths: Tensor) -> Tensor:
-    """Where each video starts, and the end of the last one: [V + 1] int64."""
-    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
 
 def features_from_arrays(features: Mapping[str, object] | Sequence, video_ids: Sequence[str] | None = None,
@@ -158,16 +148,16 @@ def features_from_folder(folder: str | os.PathLike, video_ids: Sequence[str], mo
     problems.raise_any()
     features = MappedFeatureSet(tuple(tuple(files) for files in videos), lengths)
     values = None if mapped else torch.empty(int(lengths.sum()), features.feature_dim)
-    offsets = offsets_of(lengths)
+    starts = lengths.cumsum(0) - lengths
     for index, files in enumerate(videos):
         for file, columns in _columns(files):
             array = _finite(file.read()[: lengths[index]], str(file.path.relative_to(folder)), problems)
             if values is not None:
-                values.numpy()[offsets[index] : offsets[index + 1], columns] = array
+                values.numpy()[starts[index] : starts[index] + lengths[index], columns] = array
         if progress is not None:
             progress(index + 1)
     problems.raise_any()
-    return features if values is None else FeatureSet(values, offsets)
+    return features if values is None else FeatureSet(values, starts, lengths)
 
 
 def check_ids(video_ids: Sequence[str], source: str | os.PathLike) -> None:
@@ -272,4 +262,4 @@ def _finite(array: np.ndarray, where: str, problems: ProblemList) -> np.ndarray:
 def _joined(arrays: list[np.ndarray], feature_dim: int) -> FeatureSet:
     lengths = torch.tensor([len(array) for array in arrays], dtype=torch.int64)
     values = np.concatenate(arrays) if arrays else np.zeros((0, feature_dim), np.float32)
-    return FeatureSet(torch.from_numpy(values), offsets_of(lengths))
+    return FeatureSet(torch.from_numpy(values), lengths.cumsum(0) - lengths, lengths)

@@ -47,7 +47,7 @@ def _train_one(config: Config, data, output: Path, device: str, resume: bool, sh
         run.refuse_other_settings(config)
     else:
         run.refuse_if_occupied()
-    train = load_folder(data, config.data, "train")
+    train = load_folder(data, config.data, "train", class_names=config.data.class_names)
     test = load_folder(data, config.data, "test", class_names=train.class_names)
     return run_experiment(config, train, test, run, device=device, resume=resume, show=show)
 

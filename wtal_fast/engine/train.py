@@ -14,7 +14,7 @@ from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.engine.checkpoint import TrainedModel, load_tensors, model_metadata
 from wtal_fast.engine.distributed import Processes, share_of
-from wtal_fast.engine.infer import autocast, detect, score
+from wtal_fast.engine.infer import autocast, detect, given_lengths, score
 from wtal_fast.engine.methods import build_loss, build_model
 from wtal_fast.engine.progress import progress
 from wtal_fast.engine.run_folder import RunFolder
@@ -75,7 +75,7 @@ class Trainer:
         if self.processes.count > 1:
             batch = share_of(batch, rows)
         self.optimizer.zero_grad()
-        values = self._agree(self._backward(batch.to(self.device)))
+        values = self._agree(self._backward(batch))
         if not all(value == value and abs(value) != float("inf") for value in values.values()):
             raise InputError("training", f"step {self.step + 1}", expected="finite losses", found=str(values),
                              fix="lower train.learning_rate or check the features; videos: "
@@ -85,8 +85,10 @@ class Trainer:
         return values
 
     def _backward(self, batch) -> dict[str, torch.Tensor]:
+        lengths = given_lengths(batch)
+        batch = batch.to(self.device)
         with autocast(self.device, self.config.train.precision):
-            output = self.model(batch.features, batch.lengths)
+            output = self.model(batch.features, None if lengths is None else lengths.to(self.device))
         terms = self.loss(output, batch)
         terms["total"].backward()
         return {name: term.detach() for name, term in terms.items()}

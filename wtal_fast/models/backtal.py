@@ -24,7 +24,7 @@ from wtal_fast.models.layers import (
 )
 from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 from wtal_fast.ops.local_affinity import local_affinity
-from wtal_fast.ops.topk_select_mean import topk_mean
+from wtal_fast.ops.topk_mean import topk_mean
 from wtal_fast.structures import CASOutput
 
 _FILTER = [f"filter_module.conv_{layer}.0.{kind}" for layer in (1, 2) for kind in ("weight", "bias")]

@@ -20,7 +20,7 @@ from wtal_fast.models.layers import (
     widths,
     zero_padding,
 )
-from wtal_fast.ops.topk_select_mean import topk_mean
+from wtal_fast.ops.topk_mean import topk_mean
 from wtal_fast.structures import CASOutput
 
 _FILTER = [f"filter_module.conv_{layer}.0.{kind}" for layer in (1, 2) for kind in ("weight", "bias")]

@@ -17,7 +17,7 @@ from wtal_fast.models.layers import (
     widths,
     zero_padding,
 )
-from wtal_fast.ops.topk_select_mean import topk_mean
+from wtal_fast.ops.topk_mean import topk_mean
 from wtal_fast.structures import CASOutput
 
 

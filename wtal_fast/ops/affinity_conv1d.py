@@ -139,4 +139,5 @@ _affinity_conv1d = _library.define(
 _affinity_conv1d_backward = _library.define(
     "affinity_conv1d_backward(Tensor grad, Tensor x, Tensor affinity, Tensor weight, bool official, bool input_grad) "
     "-> (Tensor, Tensor, Tensor)", reference=_backward_reference, fake=_backward_fake)
+_library.no_second_derivative("affinity_conv1d_backward", of="affinity_conv1d")
 _library.differentiable("affinity_conv1d", backward=_backward, setup_context=_setup_context)

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops.topk_mask import check_selection, topk_mask
+from wtal_fast.ops.topk_mask import selected
+from wtal_fast.ops.topk_mean import _check as check_topk
 
 
 def topk_select_mean(features: Tensor, keys: Tensor, k: int | Tensor, lengths: Tensor | None = None,
                      largest: bool = True) -> Tensor:
     """Mean feature of the k snippets with the largest (or smallest) key.
 
-    features [B, T, D]; keys [B, T]; k int >= 0 or int64 [B]; lengths int64 [B] or None, only snippets t < lengths[b]
-    take part. Returns [B, D], the mean over min(k, lengths[b]) snippets, 0 where that is none.
+    features [B, T, D]; keys [B, T]; k int or int64 [B], in 0..T; lengths int64 [B] or None: only snippets
+    t < lengths[b] take part. Returns [B, D], the mean over min(k, lengths[b]) snippets, 0 where that is none.
     Ties go to the lower index; NaN counts as the largest key. Differentiable once in features; the selection is
     constant, so keys get no gradient. UM paper Sec. 3.3 (pseudo action and background features).
     Raises ValueError or TypeError for a wrong shape, dtype, device or k.
@@ -27,24 +28,17 @@ def topk_select_mean(features: Tensor, keys: Tensor, k: int | Tensor, lengths: T
     if features.device != keys.device:
         raise ValueError(f"topk_select_mean: keys must be on the device of features, {features.device}, "
                          f"got {keys.device}")
-    k, lengths = check_selection("topk_select_mean", "keys", keys, k, lengths)
-    return _topk_select_mean(features, keys.detach(), k, lengths, largest)[0]
+    return _topk_select_mean(features, keys.detach(), *check_topk(keys[:, :, None], k, lengths, 1), lengths, largest)[0]
 
 
-def topk_mean(scores: Tensor, k: int | Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Stand-in until wtal_fast/ops/topk_mean.py exists."""
-    selected = topk_mask(scores, k, lengths)
-    return torch.where(selected, scores, 0).sum(1) / selected.sum(1).clamp_min(1)
-
-
-def _reference(features: Tensor, keys: Tensor, k: Tensor, lengths: Tensor, largest: bool) -> tuple[Tensor, Tensor]:
-    selected = topk_mask(keys, k, lengths, largest)
-    weights = (selected / selected.sum(1, keepdim=True).clamp_min(1)).to(features.dtype)
-    kept = torch.where(selected[:, :, None], features, 0)  # not features * 0, which is NaN for infinite features
+def _reference(features, keys, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
+    chosen = selected(keys[:, :, None], k, k_per_video, lengths, largest)  # [B, T, 1]
+    weights = (chosen / chosen.sum(1, keepdim=True).clamp_min(1)).squeeze(2).to(features.dtype)
+    kept = torch.where(chosen, features, 0)  # not features * 0, which is NaN for infinite features
     return (weights[:, None] @ kept).squeeze(1), weights
 
 
-def _fake(features: Tensor, keys: Tensor, k: Tensor, lengths: Tensor, largest: bool) -> tuple[Tensor, Tensor]:
+def _fake(features, keys, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
     batch, steps, channels = features.shape
     return features.new_empty(batch, channels), features.new_empty(batch, steps)
 
@@ -63,13 +57,14 @@ def _setup_context(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, grad: Tensor, _grad_weights):
-    return _topk_select_mean_backward(grad, *ctx.saved_tensors), None, None, None, None
+    return _topk_select_mean_backward(grad, *ctx.saved_tensors), None, None, None, None, None
 
 
 _topk_select_mean = _library.define(
-    "topk_select_mean(Tensor features, Tensor keys, Tensor k, Tensor lengths, bool largest) -> (Tensor, Tensor)",
-    reference=_reference, fake=_fake)
+    "topk_select_mean(Tensor features, Tensor keys, int k, Tensor? k_per_video, Tensor? lengths, bool largest) "
+    "-> (Tensor mean, Tensor weights)", reference=_reference, fake=_fake)
 _topk_select_mean_backward = _library.define(
     "topk_select_mean_backward(Tensor grad, Tensor weights) -> Tensor",
     reference=_backward_reference, fake=_backward_fake)
+_library.no_second_derivative("topk_select_mean_backward", of="topk_select_mean")
 _library.differentiable("topk_select_mean", backward=_backward, setup_context=_setup_context)

@@ -19,7 +19,8 @@ def average_precision(pred_segments: Tensor, pred_scores: Tensor, pred_groups: T
     pred_segments [N, 2] and gt_segments [M, 2] seconds, end >= start; pred_scores [N]; groups int64,
     group = video * num_classes + class. Predictions are taken by falling score (equal scores: the lower index first);
     each claims, for each threshold on its own, the unclaimed instance of its group with the largest tIoU (equal tIoU:
-    the lower index) if that is >= the threshold, and is a false positive otherwise. The precision-recall curve is
+    the higher index, since the official evaluation reads an ascending sort backwards) if that is >= the threshold, and
+    is a false positive otherwise. The precision-recall curve is
     interpolated as in PASCAL VOC 2010 and later (precision made non-increasing, summed over the recall steps).
     Returns float64 [Q, num_classes]: 0 for a class nobody predicted, NaN for a class without ground truth.
     Everything is computed in float64. NaN, infinity and end < start raise ValueError.
@@ -85,7 +86,9 @@ def _match(pred_segments: Tensor, pred_scores: Tensor, pred_groups: Tensor, gt_s
     for pred in by_turn.split(torch.bincount(turn).tolist()):  # [A] at most one prediction of each group
         group = row[pred]
         iou = paired_iou(pred_segments[pred][:, None], gt[group])  # [A, 1, 2], [A, J, 2] -> [A, J]
-        best, instance = torch.where(free[group], iou[:, :, None], -1.0).max(dim=1)  # [A, J, Q] -> [A, Q]
+        open_iou = torch.where(free[group], iou[:, :, None], -1.0)  # [A, J, Q]
+        best, from_end = open_iou.flip(1).max(dim=1)  # [A, Q], the last of equal ones
+        instance = gt.shape[1] - 1 - from_end
         hit = best >= thresholds
         matched[pred] = hit
         which, level = hit.nonzero(as_tuple=True)

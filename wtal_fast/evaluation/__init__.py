@@ -1,0 +1,9 @@
+"""Scoring detections against annotations. Nothing here imports torch."""
+
+from wtal_fast.evaluation.activitynet_json import read_detections, write_detections
+from wtal_fast.evaluation.baselines import random_segments, whole_video_oracle
+from wtal_fast.evaluation.detection import DetectionMetrics, detection_map
+
+__all__ = [
+    "DetectionMetrics", "detection_map", "random_segments", "read_detections", "whole_video_oracle", "write_detections",
+]

@@ -1,0 +1,129 @@
+"""Mean average precision of detections by the ActivityNet protocol."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from wtal_fast.errors import InputError
+from wtal_fast.evaluation import _door
+from wtal_fast.structures import Annotations, Detections
+
+
+@dataclass(frozen=True)
+class DetectionMetrics:
+    """Scores of one set of detections.
+
+    tiou [Q] thresholds; map [Q] mean over the classes that have ground truth, average_map their mean, all in 0..1.
+    per_class: average precision at each tIoU of every class with ground truth. num_detections: those scored.
+    """
+
+    protocol: str
+    subset: str
+    num_videos: int
+    num_instances: int
+    num_detections: int
+    tiou: tuple[float, ...]
+    map: tuple[float, ...]
+    average_map: float
+    per_class: dict[str, tuple[float, ...]]
+
+    def to_json(self) -> dict:
+        """What metrics.json holds."""
+        return {"protocol": self.protocol, "subset": self.subset, "num_videos": self.num_videos,
+                "num_instances": self.num_instances, "num_detections": self.num_detections, "tiou": list(self.tiou),
+                "map": list(self.map), "average_map": self.average_map,
+                "per_class": {label: list(values) for label, values in self.per_class.items()}}
+
+
+def detection_map(annotations: Annotations, detections: Detections, tiou: Sequence[float],
+                  protocol: str = "activitynet", subset: str | None = None,
+                  other_videos: Literal["false_positives", "ignore"] = "false_positives") -> DetectionMetrics:
+    """Mean average precision of `detections` against all of `annotations`.
+
+    tiou: thresholds in (0, 1]; a detection needs tIoU >= the threshold. The protocol is that of
+    ops.average_precision; classes and videos are matched by name, mAP is the mean over the classes that occur in
+    `annotations`, and a class nobody detected counts 0. Instances of zero length stay in the count and cannot be found.
+    Detections of labels without ground truth are ignored. Those of videos that are not annotated count as false
+    positives, as the protocol has it, or are ignored, as `other_videos` says. A warning counts both.
+    subset: the name recorded in the result, by default what `annotations` say; it selects nothing.
+    Raises InputError for annotations without instances, segments that are not finite or end before they start, and
+    scores that are not finite.
+    """
+    if protocol != "activitynet":
+        raise ValueError(f"detection_map: protocol must be 'activitynet', got {protocol!r}")
+    thresholds = np.asarray(tiou, dtype=np.float64)
+    if thresholds.ndim != 1 or not len(thresholds) or not ((thresholds > 0) & (thresholds <= 1)).all():
+        raise ValueError(f"detection_map: tiou must be a list of thresholds in (0, 1], got {tiou!r}")
+    subset = _subset(annotations, subset)
+    _check(annotations, detections)
+
+    present = np.unique(annotations.classes)
+    labels = [annotations.class_names[index] for index in present]
+    gt_groups = annotations.video_index * len(labels) + np.searchsorted(present, annotations.classes)
+    if other_videos not in ("false_positives", "ignore"):
+        raise ValueError(f"detection_map: other_videos must be 'false_positives' or 'ignore', got {other_videos!r}")
+    rows, pred_groups = _scored(annotations, detections, labels, other_videos == "ignore")
+    precision = _door.average_precision(
+        np.ascontiguousarray(detections.segments[rows], dtype=np.float64),
+        np.ascontiguousarray(detections.scores[rows], dtype=np.float64), pred_groups,
+        np.ascontiguousarray(annotations.segments, dtype=np.float64), gt_groups, len(labels), thresholds)  # [Q, C]
+    means = precision.mean(axis=1)
+    return DetectionMetrics(
+        protocol=protocol, subset=subset, num_videos=len(annotations.video_ids), num_instances=len(annotations),
+        num_detections=len(rows), tiou=tuple(thresholds.tolist()), map=tuple(means.tolist()),
+        average_map=float(means.mean()),
+        per_class={label: tuple(precision[:, index].tolist()) for index, label in enumerate(labels)})
+
+
+def _subset(annotations: Annotations, subset: str | None) -> str:
+    held = tuple(dict.fromkeys(annotations.subsets))
+    if subset is not None and subset in held and len(held) > 1:
+        raise InputError("annotations", "subset", expected=f"videos of '{subset}' only", found=", ".join(held),
+                         fix="choose the videos first, with wtal_fast.data.annotations.select_subset")
+    return "+".join(held) if subset is None else subset
+
+
+def _check(annotations: Annotations, detections: Detections) -> None:
+    if not len(annotations):
+        raise InputError("annotations", expected="at least one instance", found="none", fix="choose another subset")
+    for source, segments in (("annotations", annotations.segments), ("detections", detections.segments)):
+        bad = ~(np.isfinite(segments).all(axis=1) & (segments[:, 1] >= segments[:, 0]))
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(source, f"segment {row}", expected="finite seconds with end >= start",
+                             found=str(segments[row].tolist()))
+    if not np.isfinite(detections.scores).all():
+        row = int((~np.isfinite(detections.scores)).argmax())
+        raise InputError("detections", f"score {row}", expected="a finite number", found=str(detections.scores[row]))
+
+
+def _scored(annotations: Annotations, detections: Detections, labels: list[str],
+            ignore_others: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the detections that count, and their groups = video * classes + class in the annotations' numbering.
+
+    Videos that are not annotated come after the annotated ones, so that their groups hold no instances.
+    """
+    known = {name: index for index, name in enumerate(annotations.video_ids)}
+    class_of = {name: index for index, name in enumerate(labels)}
+    videos = [known.get(name, len(known) + index) for index, name in enumerate(detections.video_ids)]
+    classes = [class_of.get(name, -1) for name in detections.class_names]
+    video = np.asarray(videos, dtype=np.int64)[detections.video_index] if len(detections) else detections.video_index
+    label = np.asarray(classes, dtype=np.int64)[detections.classes] if len(detections) else detections.classes
+    foreign, unlabelled = video >= len(known), label < 0
+    if unlabelled.any():
+        names = sorted({detections.class_names[index] for index in detections.classes[unlabelled]})
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        warnings.warn(f"ignored {unlabelled.sum()} detections of {len(names)} labels without ground truth: {shown}",
+                      stacklevel=3)
+    counted = foreign & ~unlabelled
+    if counted.any():
+        verb = "ignored" if ignore_others else "counted as false positives"
+        number = len(np.unique(detections.video_index[counted]))
+        warnings.warn(f"{verb} {counted.sum()} detections of {number} videos that are not annotated", stacklevel=3)
+    rows = np.flatnonzero(~unlabelled & ~(foreign & ignore_others))
+    return rows, video[rows] * len(labels) + label[rows]

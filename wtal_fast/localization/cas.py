@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.config import LocalizationConfig
+from wtal_fast.ops.topk_mean import topk_mean
 
 
 def valid_snippets(lengths: Tensor, size: int) -> Tensor:
@@ -51,10 +52,7 @@ def foreground_gate(magnitude: Tensor, lengths: Tensor, config: LocalizationConf
 def _mean_extreme(magnitude: Tensor, lengths: Tensor, divisor: int, largest: bool) -> Tensor:
     """Mean [B] of the lengths // divisor (at least 1) largest or smallest of each row of magnitude [B, T]."""
     k = (lengths // divisor).clamp(min=1)
-    padding = float("-inf") if largest else float("inf")
-    ordered = magnitude.masked_fill(~valid_snippets(lengths, magnitude.shape[1]), padding)
-    ordered = ordered.sort(dim=1, descending=largest).values
-    return ordered.masked_fill(~valid_snippets(k, magnitude.shape[1]), 0).sum(dim=1) / k
+    return topk_mean(magnitude[:, :, None], k, lengths, largest)[:, 0]  # [B, T, 1] -> [B, 1] -> [B]
 
 
 def sample_counts(lengths: Tensor, frame_counts: Tensor | None, config: LocalizationConfig) -> Tensor:

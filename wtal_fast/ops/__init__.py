@@ -2,9 +2,19 @@
 
 from wtal_fast.ops import _library
 from wtal_fast.ops._library import use_backend
+from wtal_fast.ops.average_precision import average_precision
+from wtal_fast.ops.propose import propose
+from wtal_fast.ops.soft_temporal_nms import soft_temporal_nms
+from wtal_fast.ops.temporal_iou import temporal_iou
+from wtal_fast.ops.temporal_nms import temporal_nms
 from wtal_fast.ops.topk_mean import topk_mean
 
 __all__ = [
+    "average_precision",
+    "propose",
+    "soft_temporal_nms",
+    "temporal_iou",
+    "temporal_nms",
     "topk_mean",
     "use_backend",
 ]

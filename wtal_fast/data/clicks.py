@@ -76,7 +76,7 @@ def read_clicks(path: str | os.PathLike, class_names: Sequence[str], video_ids: 
     """
     rows = _rows_of(path)
     problems = ProblemList(path)
-    header = rows[0][1] if rows and [cell.strip() for cell in rows[0][1]] == _BACKTAL_HEADER else None
+    header = rows[0][1] if rows and rows[0][1] == _BACKTAL_HEADER else None
     known = {video: index for index, video in enumerate(video_ids)}
     numbers = {name: index for index, name in enumerate(class_names)}
     found, others = [], []
@@ -180,7 +180,7 @@ def contradicted_clicks(clicks: Clicks, annotations: Annotations) -> np.ndarray:
 
 
 def _rows_of(path) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of every line that is not blank."""
+    """(line number, cells without spaces around them) of every line that is not blank."""
     path = Path(path)
     if not path.is_file():
         raise InputError(path, expected="a click file", found="a folder" if path.is_dir() else "nothing there",
@@ -193,7 +193,8 @@ def _rows_of(path) -> list[tuple[int, list[str]]]:
         raise InputError(path, f"byte {error.start}", expected="UTF-8 text", found=error.reason) from None
     reader = csv.reader(text.splitlines())
     try:
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        return [(line, row) for line, row in rows if any(row)]
     except csv.Error as error:
         raise InputError(path, f"line {reader.line_num}", expected="rows of text", found=str(error)) from None
 

@@ -124,6 +124,8 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
     Annotations without times are labels of the whole video; a subset that has any gives a Dataset without annotations,
     which can be trained on but not scored.
     """
+    if class_names is None and not need_annotations:
+        raise ValueError("load_folder: without annotations class_names must be given")
     role = subset if subset in ("train", "test") else None
     subset = {"train": config.train_subset, "test": config.test_subset}.get(subset, subset)
     layout = find_layout(root, subset, role)
@@ -158,7 +160,8 @@ def from_arrays(features: Mapping[str, object] | Sequence, labels=None, *, annot
     features: [L, D] arrays or tensors, as a list or by video id. labels: [V, C] multi-hot, or the class names of each
     video (a list of lists, or by video id); taken from annotations where not given. clicks: Clicks, or (seconds, class
     name or "background") pairs of each video (a list of lists, or by video id); those of config.click_kinds where
-    config is given. durations [V] seconds, by default L * snippet_stride / fps of config. frame_counts [V], by default L.
+    config is given. durations [V] seconds, by default L * snippet_stride / fps of config. frame_counts [V], by default
+    L.
     """
     kinds, config = "both" if config is None else config.click_kinds, config or DataConfig()
     if video_ids is None:
@@ -238,8 +241,8 @@ def _annotations(layout: Layout, class_names, needed: bool) -> Annotations | Non
 
 
 def _listed_videos(layout: Layout, annotations: Annotations | None, subset: str, checked: bool) -> list[str]:
-    """Ids of the split file, where `checked` each to be annotated in `subset`; else all annotated ids of the subset, else
-    all feature files."""
+    """Ids of the split file, where `checked` each to be annotated in `subset`; else all annotated ids of the subset,
+    else all feature files."""
     if layout.split is not None and not checked:
         return read_split(layout.split)
     if annotations is None:

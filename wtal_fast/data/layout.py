@@ -42,7 +42,8 @@ def find_layout(root: str | os.PathLike, subset: str, role: str | None = None) -
     folders = [folder[name] for name in names for folder in (inner, entries) if name in folder]
     folders = [folder for folder in folders if folder.is_dir()]
     if not folders:
-        found = ", ".join(sorted([f"features/{name}" for name in inner] + list(entries))) or "nothing"
+        present = [*(f"features/{name}" for name in inner), *(name for name in entries if entries[name].is_dir())]
+        found = ", ".join(present) or "no folder"
         raise InputError(root, f"subset '{subset}'", expected=f"a folder features/{names[0]}", found=found[:300],
                          fix="put the features there, or name another subset")
     truth = next((entries[name] for name in GROUND_TRUTH_NAMES if name in entries), None)

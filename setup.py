@@ -5,12 +5,14 @@ wtal_fast/_C_cpu.abi3.so  op kernels for CPUs: needs torch >= 2.11 headers as we
 wtal_fast/_C_cuda.abi3.so op kernels for NVIDIA GPUs: needs nvcc as well, but no GPU and no CUDA build of torch
 
 A part whose tools are missing is left out and the package runs on its reference backend, except that
-WTAL_NATIVE=1 makes a missing CPU part an error, WTAL_CUDA=1 a missing CUDA part; WTAL_NATIVE=0 and WTAL_CUDA=0 leave them out.
-Sources are globbed. A file in csrc/cpu/isa/ is compiled once per instruction set of ISA_FLAGS, into a namespace of that name.
+WTAL_NATIVE=1 makes a missing CPU part an error, WTAL_CUDA=1 a missing CUDA part; WTAL_NATIVE=0 and WTAL_CUDA=0 leave
+them out. Unasked, CUDA kernels are built beside a CUDA build of torch only; WTAL_CUDA_ARCHITECTURES="80 90" names GPUs.
+Sources are globbed. A file in csrc/cpu/isa/ is compiled once per instruction set of ISA_FLAGS, each in its namespace.
 """
 
 import os
 import platform
+import runpy
 import shutil
 import subprocess
 import sys
@@ -28,16 +30,14 @@ CXX_FLAGS = ["-std=c++20", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=o
 ISA_FLAGS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     ISA_FLAGS |= {"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
-CUDA_ARCHITECTURES = ("80", "90", "100")  # A100, H100/H200, B200; PTX of the last one serves newer GPUs
+CUDA_ARCHITECTURES = os.environ.get("WTAL_CUDA_ARCHITECTURES", "80 90 100").split()  # last one: PTX for later GPUs too
 NVCC_FLAGS = ["-std=c++20", "-O3", "-DUSE_CUDA", "-Xcompiler", "-fPIC,-fvisibility=hidden", "--threads", "0"]
 
 
 def wanted(variable):
     """True: asked for. False: asked not to. None: build it where possible."""
-    value = os.environ.get(variable, "auto")
-    if value not in ("0", "1", "auto"):
-        sys.exit(f"{variable} must be 0, 1 or auto, got {value}")
-    return {"0": False, "1": True, "auto": None}[value]
+    meanings, value = {"0": False, "1": True, "auto": None}, os.environ.get(variable, "auto")
+    return meanings[value] if value in meanings else sys.exit(f"{variable} must be 0, 1 or auto, got {value}")
 
 
 def left_out(part, why, variable=None):
@@ -54,79 +54,61 @@ def torch_folder():
     if spec is None or not spec.submodule_search_locations:
         return None, "torch is not visible to this build; use: pip install --no-build-isolation ."
     version = metadata.version("torch")
-    if tuple(int(part) for part in version.split("+")[0].split(".")[:2]) < OLDEST_TORCH:
-        return None, f"torch {version} is older than {'.'.join(map(str, OLDEST_TORCH))}"
-    return Path(spec.submodule_search_locations[0]), ""
+    new_enough = tuple(int(part) for part in version.split("+")[0].split(".")[:2]) >= OLDEST_TORCH
+    return (Path(spec.submodule_search_locations[0]), "") if new_enough else (None, f"torch {version} is too old")
 
 
 def cuda_folder():
-    """Folder of a CUDA toolkit with compiler and headers, else the reason in words. CUDA_HOME or CUDA_PATH decides where set."""
+    """Folder of a CUDA toolkit with compiler and headers, else the reason in words. CUDA_HOME, where set, decides."""
     named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     beside = [str(Path(nvcc).resolve().parents[1]) for nvcc in [shutil.which("nvcc")] if nvcc]
     folders = [named] if named else ["/usr/local/cuda", *beside, *sorted(glob("/usr/local/cuda-*"), reverse=True)]
-    for folder in map(Path, folders):
-        if (folder / "bin/nvcc").is_file() and (folder / "include/cuda_runtime.h").is_file():
-            return folder, ""
-    return None, f"no bin/nvcc with include/cuda_runtime.h in {', '.join(folders)}; set CUDA_HOME"
+    needed = ("bin/nvcc", "include/cuda_runtime.h")
+    complete = [Path(folder) for folder in folders if all(Path(folder, part).is_file() for part in needed)]
+    return (complete[0], "") if complete else (None, f"no nvcc with its headers in {', '.join(folders)}; set CUDA_HOME")
 
 
-def op_library(name, sources, torch, variable, **kwargs):
+def op_library(name, sources, torch, variable, include_dirs=(), library_dirs=(), link=()):
     """A library that registers op kernels with the dispatcher through torch's stable ABI: no Python symbols in it."""
-    link = ["-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu"] if sys.platform == "linux" else ["-ltorch", "-ltorch_cpu"]
-    version = f"0x{OLDEST_TORCH[0]:02x}{OLDEST_TORCH[1]:02x}000000000000"
-    return Extension(
-        f"wtal_fast.{name}",
-        sorted(sources),
-        depends=glob("csrc/**/*.h", recursive=True) + ["setup.py"],
-        include_dirs=["csrc", str(torch / "include"), *kwargs.pop("include_dirs", [])],
-        library_dirs=[str(torch / "lib"), *kwargs.pop("library_dirs", [])],
-        define_macros=[("TORCH_TARGET_VERSION", version), ("TORCH_STABLE_ONLY", None)],
-        extra_link_args=link + kwargs.pop("extra_link_args", []),
-        py_limited_api=True,
-        optional=not wanted(variable),
-        **kwargs,
-    )
+    keep = ["-Wl,--no-as-needed"] * (sys.platform == "linux")  # or the linker drops libtorch.so, which leads to CUDA's
+    target = f"0x{OLDEST_TORCH[0]:02x}{OLDEST_TORCH[1]:02x}000000000000"
+    return Extension(f"wtal_fast.{name}", sorted(sources), py_limited_api=True, optional=not wanted(variable),
+                     define_macros=[("TORCH_TARGET_VERSION", target), ("TORCH_STABLE_ONLY", None)],
+                     include_dirs=["csrc", str(torch / "include"), *include_dirs],
+                     library_dirs=[str(torch / "lib"), *library_dirs],
+                     extra_link_args=[*keep, "-ltorch", "-ltorch_cpu", *link])
 
 
 def numpy_part():
-    if util.find_spec("pybind11") is None:
-        return left_out("the NumPy module", "pybind11 is not installed")
-    import pybind11
-
-    return [Extension("wtal_fast._numpy", sorted(glob("csrc/numpy/*.cpp")), depends=glob("csrc/**/*.h", recursive=True),
-                      include_dirs=["csrc", pybind11.get_include()], extra_compile_args=CXX_FLAGS, language="c++",
+    try:
+        import pybind11
+    except ImportError:
+        return left_out("the NumPy module", "pybind11 is not installed", "WTAL_NATIVE")
+    return [Extension("wtal_fast._numpy", sorted(glob("csrc/numpy/*.cpp")), depends=glob("csrc/*/*.h"), language="c++",
+                      include_dirs=["csrc", pybind11.get_include()], extra_compile_args=CXX_FLAGS,
                       optional=not wanted("WTAL_NATIVE"))]
 
 
 def cpu_part(torch, why):
-    if wanted("WTAL_NATIVE") is False:
-        return left_out("the CPU kernels", "WTAL_NATIVE=0")
-    if torch is None:
-        return left_out("the CPU kernels", why, "WTAL_NATIVE")
+    if torch is None or wanted("WTAL_NATIVE") is False:
+        return left_out("the CPU kernels", why or "WTAL_NATIVE=0", "WTAL_NATIVE")
     sources = glob("csrc/cpu/*.cpp") + glob("csrc/cpu/isa/*.cpp")
     return [op_library("_C_cpu", sources, torch, "WTAL_NATIVE")]
 
 
 def cuda_part(torch, why):
-    if wanted("WTAL_CUDA") is False:
-        return left_out("the CUDA kernels", "WTAL_CUDA=0")
     cuda, no_cuda = cuda_folder()
-    if torch is None or cuda is None:
-        return left_out("the CUDA kernels", why or no_cuda, "WTAL_CUDA")
+    if torch is None or cuda is None or wanted("WTAL_CUDA") is False:
+        return left_out("the CUDA kernels", why or no_cuda or "WTAL_CUDA=0", "WTAL_CUDA")
+    if not wanted("WTAL_CUDA") and runpy.run_path(str(torch / "version.py"))["cuda"] is None:
+        return left_out("the CUDA kernels", "this torch is a CPU build (WTAL_CUDA=1 builds them all the same)")
     return [op_library("_C_cuda", glob("csrc/cuda/*.cu"), torch, "WTAL_CUDA", include_dirs=[str(cuda / "include")],
                        library_dirs=[str(cuda / "lib64"), str(cuda / "lib")],
-                       extra_link_args=["-lcudart_static", "-ldl", "-lrt", "-lpthread"])]
-
-
-def architecture_flags(nvcc):
-    known = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
-    chosen = [number for number in CUDA_ARCHITECTURES if f"sm_{number}" in known]
-    codes = [("compute_" + number, "sm_" + number) for number in chosen] + [("compute_" + chosen[-1],) * 2]
-    return [f"-gencode=arch={virtual},code={real}" for virtual, real in codes]
+                       link=["-lcudart_static", "-ldl", "-lrt", "-lpthread"])]
 
 
 class BuildParts(build_ext):
-    """Compiles op libraries in parallel: .cu with nvcc, csrc/cpu/isa/ once per instruction set. The rest as setuptools does."""
+    """Compiles op libraries in parallel: .cu with nvcc, csrc/cpu/isa/ once per instruction set; the rest as usual."""
 
     def build_extension(self, ext):
         if not ext.py_limited_api:
@@ -135,30 +117,33 @@ class BuildParts(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(lambda job: self.compile_one(ext, *job), jobs))
         target = self.get_ext_fullpath(ext.name)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
         self.compiler.link_shared_object(objects, target, library_dirs=ext.library_dirs, target_lang="c++",
                                          extra_postargs=ext.extra_link_args, build_temp=self.build_temp)
 
     def compile_one(self, ext, source, isa):
         if source.endswith(".cu"):
             return self.compile_cuda(ext, source)
-        levels = [f"-DWTAL_ISA={isa}", *ISA_FLAGS[isa]] if isa else [f"-DWTAL_HAVE_{name.upper()}" for name in ISA_FLAGS]
+        built = [f"-DWTAL_HAVE_{name.upper()}" for name in ISA_FLAGS]
+        levels = [f"-DWTAL_ISA={isa}", *ISA_FLAGS[isa]] if isa else built
         return self.compiler.compile([source], output_dir=os.path.join(self.build_temp, isa), macros=ext.define_macros,
                                      include_dirs=ext.include_dirs, extra_postargs=CXX_FLAGS + levels)[0]
 
     def compile_cuda(self, ext, source):
         target = Path(self.build_temp, source).with_suffix(".cu.o")
         target.parent.mkdir(parents=True, exist_ok=True)
-        nvcc = str(cuda_folder()[0] / "bin/nvcc")
-        includes = [f"-I{folder}" for folder in ext.include_dirs]
-        macros = ["-D" + (name if value is None else f"{name}={value}") for name, value in ext.define_macros]
-        command = [nvcc, *NVCC_FLAGS, *architecture_flags(nvcc), *macros, *includes, "-c", source, "-o", str(target)]
-        if subprocess.run(command).returncode:
-            raise CompileError(f"nvcc failed on {source}")
+        nvcc = cuda_folder()[0] / "bin/nvcc"
+        known = subprocess.run([nvcc, "--list-gpu-code"], capture_output=True, text=True, check=True).stdout.split()
+        chosen = [number for number in CUDA_ARCHITECTURES if f"sm_{number}" in known]
+        codes = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in chosen]
+        codes += [f"-gencode=arch=compute_{number},code=compute_{number}" for number in chosen[-1:]]
+        paths = [f"-I{folder}" for folder in ext.include_dirs]
+        macros = [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in ext.define_macros]
+        command = [nvcc, *NVCC_FLAGS, *codes, *macros, *paths, "-c", source, "-o", target]
+        if not chosen or subprocess.run(command).returncode:
+            raise CompileError(f"nvcc failed on {source} for {CUDA_ARCHITECTURES}; it knows {' '.join(known)}")
         return str(target)
 
 
 if __name__ == "__main__":
-    torch, why = torch_folder()
-    setup(ext_modules=numpy_part() + cpu_part(torch, why) + cuda_part(torch, why),
-          cmdclass={"build_ext": BuildParts})
+    parts = numpy_part() + cpu_part(*torch_folder()) + cuda_part(*torch_folder())
+    setup(ext_modules=parts, cmdclass={"build_ext": BuildParts})

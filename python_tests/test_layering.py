@@ -255,19 +255,19 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 @pytest.mark.parametrize("path", NATIVE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_native_includes(path):
-    """Only torch's stable headers, and none at all in core/ and numpy/."""
+    """Only torch's stable headers; none in core/ and numpy/, and Python's only in numpy/."""
     folder = path.relative_to(ROOT / "csrc").parts[0]
     for header in INCLUDE.findall(path.read_text(encoding="utf-8")):
         if header.startswith(("torch/", "ATen/", "c10/")):
             stable = ("torch/csrc/stable/", "torch/headeronly/", "torch/csrc/inductor/aoti_torch/c/")
-            assert folder in ("cpu", "cuda") and header.startswith(stable), header
+            assert folder not in ("core", "numpy") and header.startswith(stable), header
         if header.startswith(("Python.h", "pybind11/")):
             assert folder == "numpy", header
-        if folder == "core":
-            assert not header.startswith(("cuda", "cub/", "../")), header
-        if folder in ("cpu", "numpy"):
-            assert "cuda" not in header, header
+        if header.startswith(("cuda", "cub/")):
+            assert folder == "cuda" or folder == "core" and header in ("cuda_fp16.h", "cuda_bf16.h"), header
+        if folder == "core" and "/" in header:
+            assert header.startswith("core/"), header
 
 
 def test_native_sources_exist():
-    assert {path.relative_to(ROOT / "csrc").parts[0] for path in NATIVE} == {"core", "cpu", "cuda", "numpy"}
+    assert {path.relative_to(ROOT / "csrc").parts[0] for path in NATIVE} >= {"core", "cpu", "cuda", "numpy"}

@@ -53,23 +53,14 @@ sys.exit(tuple(map(int, version.split("+")[0].split(".")[:2])) < (2, 11))
 END
 }
 
-# Compiling CUDA kernels takes minutes and is of use only beside a CUDA build of torch.
-torch_has_cuda() {
-    "$python" - <<'END'
-import runpy, sys
-from importlib import util
-folder = util.find_spec("torch").submodule_search_locations[0]
-sys.exit(runpy.run_path(folder + "/version.py")["cuda"] is None)
-END
-}
-
 # What an install is made of: sources, metadata, interpreter, torch, tools and wishes; and the libraries it left.
 fingerprint() {
     "$python" - <<'END'
 import hashlib, os, shutil, sys
 from importlib import metadata
 from pathlib import Path
-wishes = [os.environ.get(name) for name in ("WTAL_NATIVE", "WTAL_CUDA", "CC", "CXX", "CUDA_HOME")]
+names = ("WTAL_NATIVE", "WTAL_CUDA", "WTAL_CUDA_ARCHITECTURES", "CUDA_HOME", "CC", "CXX")
+wishes = [os.environ.get(name) for name in names]
 built = sorted(path.name for path in Path("wtal_fast").glob("_*.so"))
 facts = [os.getcwd(), sys.prefix, sys.version, metadata.version("torch"), shutil.which("c++"), wishes, built]
 digest = hashlib.sha256(repr(facts).encode())
@@ -87,7 +78,6 @@ else
     python=$PWD/.venv/bin/python
 fi
 has_torch || quietly "$python" -m pip install "torch==$torch_pin"
-[ -n "${WTAL_CUDA:-}" ] || torch_has_cuda || export WTAL_CUDA=0
 if [ "$(cat build/installed 2>/dev/null)" != "$(fingerprint)" ]; then
     quietly "$python" -m pip install "setuptools>=77,<82" wheel "pybind11>=2.12"
     quietly "$python" -m pip install --no-build-isolation -e ".[dev]"

@@ -24,7 +24,7 @@ def command(
     from wtal_fast.engine.experiment import check_device, check_width
     from wtal_fast.engine.infer import detect
     from wtal_fast.engine.methods import load_plugins
-    from wtal_fast.evaluation import write_detections
+    from wtal_fast.evaluation.activitynet_json import write_detections
     from wtal_fast.preset_files import parse_overrides
 
     load_plugins()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from wtal_fast.config import EvaluationConfig, expand_range
-from wtal_fast.data.annotations import read_annotations
-from wtal_fast.evaluation import DetectionMetrics, detection_map, read_detections
+from wtal_fast.data.annotations import read_annotations, select_subset
+from wtal_fast.evaluation import DetectionMetrics, detection_map
+from wtal_fast.evaluation.activitynet_json import read_detections
 from wtal_fast.structures import Annotations, Detections
 
 
@@ -18,5 +19,6 @@ def evaluate(ground_truth: Annotations | str | os.PathLike, detections: Detectio
     "0.1:0.1:0.7". A detection of a video outside the subset or of a label without instances is ignored with a warning.
     """
     annotations = ground_truth if isinstance(ground_truth, Annotations) else read_annotations(ground_truth)
+    annotations = select_subset(annotations, subset)
     found = detections if isinstance(detections, Detections) else read_detections(detections)
     return detection_map(annotations, found, expand_range(tiou), protocol, subset=subset)

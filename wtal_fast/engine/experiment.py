@@ -16,7 +16,7 @@ from wtal_fast.engine.methods import build_model, configure
 from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.engine.train import fit
 from wtal_fast.errors import InputError
-from wtal_fast.evaluation import write_detections
+from wtal_fast.evaluation.activitynet_json import write_detections
 from wtal_fast.files import save_json
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from wtal_fast.cli import demo, env, evaluate, explain, localize, train
 from wtal_fast.errors import InputError
+
+ClickException = typer.BadParameter.__mro__[2]  # click's, or that of the copy which newer typer carries
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Weakly-supervised temporal action localization: train, localize, evaluate.")
@@ -23,10 +24,10 @@ def run(arguments: list[str] | None = None) -> int:
         return typer.main.get_command(app).main(arguments, prog_name="wtal-fast", standalone_mode=False) or 0
     except InputError as error:
         return _fail(f"error: {error}", 2)
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("stopped", 130)
     except Exception as error:
         if os.environ.get("WTAL_FAST_TRACEBACK"):

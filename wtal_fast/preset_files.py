@@ -75,7 +75,8 @@ def _read(name: str) -> Preset:
 
 def _lay_over(values: dict[str, Any], upper: dict[str, Any]) -> None:
     for key, value in upper.items():
-        values.pop(EXCLUSIVE.get(key), None)
+        if value is not None:
+            values.pop(EXCLUSIVE.get(key), None)
         values[key] = value
 
 

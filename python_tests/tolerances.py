@@ -1,0 +1,17 @@
+"""Every tolerance of the tests, as keyword arguments: those with rtol and atol of torch.testing.assert_close or
+numpy.testing.assert_allclose, those with rel and abs of pytest.approx."""
+
+# Two processes sum gradients in another order than one.
+PROCESSES = {"rtol": 1e-5, "atol": 1e-6}
+
+# float64 arithmetic in another order.
+ROUNDING = {"rel": 1e-12, "abs": 1e-12}
+
+# Detections of the released code, seconds and scores: parts of it run in float32.
+RELEASED_DETECTIONS = {"rtol": 0.0, "atol": 1e-6}
+
+# mAP of the released evaluation on the same detections.
+RELEASED_MAP = {"rtol": 0.0, "atol": 1e-12}
+
+# Tables printed with four digits.
+PUBLISHED_MAP = {"rtol": 0.0, "atol": 0.5001e-4}

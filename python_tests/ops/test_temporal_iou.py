@@ -1,0 +1,68 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from python_tests.ops import segment_oracles as oracle
+from python_tests.tolerances import ROUNDING
+from wtal_fast.ops import _library, temporal_iou, use_backend
+
+BACKENDS = oracle.backends("temporal_iou")
+seconds = st.integers(0, 40).map(lambda n: n / 4)
+segment = st.tuples(seconds, seconds).map(sorted)
+
+
+@pytest.fixture(autouse=True, params=BACKENDS)
+def backend(request):
+    with use_backend(request.param):
+        assert _library.backend_of("temporal_iou") == request.param
+        yield
+
+
+@pytest.mark.parametrize("a, b, expected", [
+    ((0, 10), (0, 10), 1.0),
+    ((0, 10), (5, 15), 1 / 3),
+    ((0, 10), (2, 4), 0.2),
+    ((0, 1), (1, 2), 0.0),  # touching
+    ((0, 1), (5, 6), 0.0),
+    ((3, 3), (0, 10), 0.0),  # no length
+    ((3, 3), (3, 3), 0.0),  # no union
+])
+def test_known_overlaps(a, b, expected):
+    result = temporal_iou(torch.tensor([a], dtype=torch.float64), torch.tensor([b], dtype=torch.float64))
+    assert result.tolist() == [[pytest.approx(expected, **ROUNDING)]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equals_the_oracle_and_is_symmetric(dtype):
+    @given(st.lists(segment, max_size=6), st.lists(segment, max_size=6))
+    def check(a, b):
+        ta, tb = (torch.tensor(x, dtype=dtype).reshape(-1, 2) for x in (a, b))
+        result = temporal_iou(ta, tb)
+        assert result.dtype == dtype
+        expected = torch.tensor([[oracle.iou(x, y) for y in b] for x in a], dtype=torch.float64).reshape(len(a), len(b))
+        assert torch.equal(result, expected.to(dtype))
+        assert torch.equal(result.T, temporal_iou(tb, ta))
+
+    check()
+
+
+def test_non_contiguous_input():
+    wide = torch.tensor([[0.0, 99, 2], [1, 99, 5]])
+    assert torch.equal(temporal_iou(wide[:, ::2], wide[:, ::2]), temporal_iou(wide[:, ::2].contiguous(), wide[:, ::2]))
+
+
+def test_opcheck():
+    a = torch.tensor([[0.0, 2.0], [1.0, 4.0]])
+    torch.library.opcheck(torch.ops.wtal_fast.temporal_iou.default, (a, a[:1]))
+
+
+@pytest.mark.parametrize("a, error, words", [
+    (torch.zeros(3, 3), ValueError, r"temporal_iou: a must be \[N, 2\] .* got \[3, 3\]"),
+    (torch.zeros(2), ValueError, r"got \[2\]"),
+    (torch.zeros(3, 2, dtype=torch.int64), TypeError, "a must be floating point, got torch.int64"),
+    ([[0.0, 1.0]], TypeError, "a must be a tensor, got list"),
+])
+def test_refusals(a, error, words):
+    with pytest.raises(error, match=words):
+        temporal_iou(a, torch.zeros(1, 2))

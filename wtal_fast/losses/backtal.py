@@ -38,7 +38,7 @@ class BackTALLoss:
     frame_mean: "positions" averages `frame` over all clicks of the batch (released code), "videos" over the clicks of
     each video, then over all videos (paper Eq. 3).
     separation: "single" is softplus(p_bg - p_act) (released code), "double" twice that (paper Eq. 8).
-    separation_ratio: p_act is the mean of this share of snippets (0.2 on ActivityNet, HACS); None takes the video score.
+    separation_ratio: p_act is the mean over this share of snippets (0.2 on ActivityNet, HACS), None: the video score.
     affinity: "mean_of_hardest" takes every snippet's hardest partner (released code), "hardest_pairs" the three single
     hardest pairs of a video (paper Eq. 10-13). pool_ratio: share of snippets that count as action, the model's.
     tau_same, tau_diff: similarity that same snippets should exceed and different ones stay below (paper Sec. 4.1).
@@ -149,7 +149,7 @@ class BackTALLoss:
     def _mine(self, logits: Tensor, clicks: Tensor, batch: FeatureBatch) -> Tensor:
         """[B, T] bool: the unclicked snippets taken for background."""
         if batch.totals is not None:
-            raise ValueError("BackTALLoss: mined_background ranks the snippets of a whole batch, got one process's share")
+            raise ValueError("BackTALLoss: mined_background must see the whole batch, got one process's share of it")
         inside = torch.arange(clicks.shape[1], device=clicks.device) < batch.lengths[:, None]
         clicked = (clicks != NO_CLICK).sum(1)
         count = torch.minimum((clicked * self.mined_background).long(), batch.lengths - clicked).sum()
@@ -199,10 +199,11 @@ def affinity_loss(embedding: Tensor, action: Tensor, background: Tensor, tau_sam
 @torch.no_grad()
 def _partners(embedding: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
     """For every snippet the member with the smallest and with the largest cosine, int64 [B, T] each."""
-    outside = (~members).to(embedding.dtype).unsqueeze(1) * _BEYOND  # [B, 1, T]
-    other = embedding.transpose(1, 2)
-    farthest = torch.baddbmm(outside, embedding, other).min(2).indices  # [B, T, T] -> [B, T]
-    nearest = torch.baddbmm(-outside, embedding, other).max(2).indices
+    outside = (~members).to(embedding.dtype).unsqueeze(2) * _BEYOND  # [B, T, 1]
+    one = torch.ones_like(outside)  # one channel more adds `outside` within the product, and exactly 0 for members
+    every = torch.cat([embedding, one], 2)
+    farthest = (every @ torch.cat([embedding, outside], 2).transpose(1, 2)).min(2).indices  # [B, T, T] -> [B, T]
+    nearest = (every @ torch.cat([embedding, -outside], 2).transpose(1, 2)).max(2).indices
     return farthest, nearest
 
 

@@ -10,40 +10,55 @@ import typer
 def command(
     preset: Annotated[str, typer.Argument(help="method/dataset/variant; without it the presets are listed")] = "",
 ) -> None:
-    """Print every value of PRESET, where it comes from, and what the other variants use instead."""
+    """Print every value of PRESET, where it comes from, and what the other variants use instead.
+
+    A table on a terminal; elsewhere one line a value, its fields separated by tabs.
+    """
     from rich.console import Console
-
-    from wtal_fast.preset_files import load_preset, preset_names
-
-    console = Console(soft_wrap=True)
-    if not preset:
-        for name in preset_names():
-            console.print(f"{name}  [dim]{load_preset(name).about}[/dim]", highlight=False)
-        return
-    chosen = load_preset(preset)
-    console.print(_table(chosen))
-
-
-def _table(chosen):
     from rich.table import Table
 
+    from wtal_fast.engine.methods import configure, load_plugins
+    from wtal_fast.preset_files import load_preset, preset_names
+
+    load_plugins()
+    if preset:
+        chosen = load_preset(preset)
+        configure(chosen)
+        title, header, rows = f"{chosen.name}: {chosen.about}", *_rows(chosen)
+    else:
+        title, header = "presets", ("preset", "what it is")
+        rows = [(name, load_preset(name).about) for name in preset_names()]
+    console = Console()
+    if not console.is_terminal:
+        print("\n".join("\t".join(row) for row in (header, *rows)))
+        return
+    table = Table(*header, title=title, title_justify="left")
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _rows(chosen) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Column titles, and for each key its value, its source and the other variants' value where it differs."""
     from wtal_fast.preset_files import VARIANTS, load_preset, preset_names
 
     method, dataset, own = chosen.name.split("/")
     names = [f"{method}/{dataset}/{variant}" for variant in VARIANTS if variant != own]
-    others = {name.rpartition("/")[2]: load_preset(name) for name in names if name in preset_names()}
-    table = Table(title=f"{chosen.name}: {chosen.about}", title_justify="left")
-    for title in ("setting", "value", "source", *others):
-        table.add_column(title, overflow="fold")
-    for key in sorted(chosen.values.keys() | {key for other in others.values() for key in other.values}):
+    others = {name.rpartition("/")[2]: load_preset(name).values for name in names if name in preset_names()}
+    keys = chosen.values.keys() | {key for values in others.values() for key in values}
+    rows = []
+    for key in sorted(keys):
         entry = chosen.values.get(key)
         row = [key, _text(entry), entry.source if entry else "default"]
-        for other in others.values():
-            theirs = other.values.get(key)
-            same = (theirs.value if theirs else None) == (entry.value if entry else None)
-            row.append("" if same else _text(theirs))
-        table.add_row(*row)
-    return table
+        row += ["" if _value(values.get(key)) == _value(entry) else _text(values.get(key)) for values in others.values()]
+        rows.append(tuple(row))
+    return ("setting", "value", "source", *others), rows
+
+
+def _value(entry):
+    return None if entry is None else entry.value
 
 
 def _text(entry) -> str:

@@ -144,7 +144,7 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
         unlabelled = np.flatnonzero(~labels.any(axis=1))
         warnings.warn(f"{layout.ground_truth}: {len(unlabelled)} training videos have no label, such as "
                       f"'{videos[unlabelled[0]]}'", stacklevel=2)
-    clicks = _clicks(layout, config, annotations, durations) if role == "train" else None
+    clicks = training_clicks(config, annotations, durations, layout.root) if role == "train" else None
     return Dataset(
         features=features, video_ids=tuple(videos), class_names=annotations.class_names,
         durations=torch.from_numpy(durations), frame_counts=features.lengths, labels=torch.from_numpy(labels),
@@ -184,6 +184,28 @@ def from_arrays(features: Mapping[str, object] | Sequence, labels=None, *, annot
         clicks = None if kinds == "none" else clicks.of_kind(kinds)
     return Dataset(features=feature_set, video_ids=ids, class_names=names, durations=seconds, frame_counts=counts,
                    labels=multi_hot, annotations=annotations, clicks=clicks)
+
+
+def training_clicks(config: DataConfig, annotations: Annotations, durations: np.ndarray,
+                    root: str | os.PathLike = ".") -> Clicks | None:
+    """The clicks that config.clicks names, of the kinds that config.click_kinds lets through; None where it lets none.
+
+    config.clicks: a file, seen from the working folder or from root, "simulated", or several joined by "+".
+    """
+    if config.clicks is None or config.click_kinds == "none":
+        return None
+    parts, tolerance = [], 2 * config.snippet_stride / config.fps
+    for name in config.clicks.split("+"):
+        if name != "simulated":
+            parts.append(read_clicks(_near(name.strip(), Path(root)), annotations.class_names, annotations.video_ids,
+                                     durations, tolerance=tolerance))
+        elif not _is_located(annotations):
+            raise InputError(root, expected="annotations with times, to simulate clicks from",
+                             found="labels without times", fix="name a click file in data.clicks")
+        else:
+            parts.append(simulate_background_clicks(annotations, durations))
+            parts.append(simulate_action_clicks(annotations, durations))
+    return join_clicks(parts).of_kind(config.click_kinds)
 
 
 def _sample(features, videos: Tensor, num_snippets: int, kind: str, generator, resize: str) -> tuple[Tensor, Tensor]:
@@ -285,23 +307,6 @@ def _durations(layout: Layout, config: DataConfig, lengths: Tensor, annotations:
                       f"snippets; '{annotated.video_ids[worst]}' has {of_features[worst]:g} s of features and "
                       f"{annotated.durations[worst]:g} s of video", stacklevel=3)
     return np.where(known, annotated.durations, of_features)
-
-
-def _clicks(layout: Layout, config: DataConfig, annotations: Annotations, durations: np.ndarray) -> Clicks | None:
-    if config.clicks is None or config.click_kinds == "none":
-        return None
-    parts, tolerance = [], 2 * config.snippet_stride / config.fps
-    for name in config.clicks.split("+"):
-        if name != "simulated":
-            parts.append(read_clicks(_near(name.strip(), layout.root), annotations.class_names, annotations.video_ids,
-                                     durations, tolerance=tolerance))
-        elif not _is_located(annotations):
-            raise InputError(layout.ground_truth, expected="annotations with times, to simulate clicks from",
-                             found="labels without times", fix="name a click file in data.clicks")
-        else:
-            parts.append(simulate_background_clicks(annotations, durations))
-            parts.append(simulate_action_clicks(annotations, durations))
-    return join_clicks(parts).of_kind(config.click_kinds)
 
 
 def _is_located(annotations: Annotations) -> bool:

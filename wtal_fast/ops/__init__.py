@@ -2,20 +2,28 @@
 
 from wtal_fast.ops import _library
 from wtal_fast.ops._library import use_backend
+from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 from wtal_fast.ops.average_precision import average_precision
+from wtal_fast.ops.local_affinity import local_affinity
 from wtal_fast.ops.propose import propose
 from wtal_fast.ops.soft_temporal_nms import soft_temporal_nms
 from wtal_fast.ops.temporal_iou import temporal_iou
 from wtal_fast.ops.temporal_nms import temporal_nms
+from wtal_fast.ops.topk_mask import topk_mask
 from wtal_fast.ops.topk_mean import topk_mean
+from wtal_fast.ops.topk_select_mean import topk_select_mean
 
 __all__ = [
+    "affinity_conv1d",
     "average_precision",
+    "local_affinity",
     "propose",
     "soft_temporal_nms",
     "temporal_iou",
     "temporal_nms",
+    "topk_mask",
     "topk_mean",
+    "topk_select_mean",
     "use_backend",
 ]
 

@@ -23,7 +23,7 @@ def affinity_conv1d(x: Tensor, affinity: Tensor, weight: Tensor, bias: Tensor | 
     layout "paper" (BackTAL paper Eq. 15-16): q = i, each tap has its own neighbour's affinity.
     layout "official" (BackTAL's released code and checkpoints): q = (c h + i) // Cin, so the first of h blocks of
     channels takes the affinity of the leftmost neighbour at every tap, and so on.
-    Differentiable once in all four tensors. Raises ValueError or TypeError for wrong shapes, dtypes, devices or layout.
+    Differentiable once in all four tensors. Runs in bfloat16 under autocast. Raises ValueError or TypeError for wrong shapes, dtypes, devices or layout.
     """
     _check(x, affinity, weight, bias, layout)
     out = _affinity_conv1d(x, affinity, weight, layout == "official")
@@ -137,16 +137,17 @@ def _backward_reference(grad: Tensor, x: Tensor, affinity: Tensor, weight: Tenso
     scaled = _modulated(x, affinity, official).flatten(2)
     grad_scaled, grad_weight = _product_backward(grad.contiguous(), scaled, _matrix(weight))
     grad_scaled = grad_scaled.reshape(batch, steps, taps, channels)
-    grad_affinity = torch.zeros_like(affinity, memory_format=torch.contiguous_format)
+    wide = torch.promote_types(affinity.dtype, torch.float32)  # sums over all channels
+    grad_affinity = torch.zeros(affinity.shape, dtype=wide, device=affinity.device)
     grad_x = x.new_zeros(x.shape if input_grad else 0)
     for tap, column, channel in _blocks(channels, taps, official):
         out, neighbour = _windows(steps, tap, taps)
         part = grad_scaled[:, out, tap, channel]
-        grad_affinity[:, out, column] += (part * x[:, neighbour, channel]).sum(-1)
+        grad_affinity[:, out, column] += (part * x[:, neighbour, channel]).sum(-1, dtype=wide)
         if input_grad:
             grad_x[:, neighbour, channel].addcmul_(part, affinity[:, out, column, None])
     grad_weight = grad_weight.reshape(filters, taps, channels).transpose(1, 2)  # [Cout, Cin, h]
-    return grad_x, grad_affinity, grad_weight.contiguous()
+    return grad_x, grad_affinity.to(affinity.dtype), grad_weight.contiguous()
 
 
 def _backward_fake(grad: Tensor, x: Tensor, affinity: Tensor, weight: Tensor, official: bool,
@@ -171,5 +172,6 @@ _affinity_conv1d = _library.define(
 _affinity_conv1d_backward = _library.define(
     "affinity_conv1d_backward(Tensor grad, Tensor x, Tensor affinity, Tensor weight, bool official, bool input_grad) "
     "-> (Tensor, Tensor, Tensor)", reference=_backward_reference, fake=_backward_fake)
-_library.no_second_derivative("affinity_conv1d_backward", of="affinity_conv1d")
 _library.differentiable("affinity_conv1d", backward=_backward, setup_context=_setup_context)
+for _device in ("cpu", "cuda"):
+    torch.library.register_autocast("wtal_fast::affinity_conv1d", _device, torch.bfloat16)

@@ -108,5 +108,4 @@ _local_affinity = _library.define(
 _local_affinity_backward = _library.define(
     "local_affinity_backward(Tensor grad, Tensor embedding, int kernel_size) -> Tensor",
     reference=_backward_reference, fake=_backward_fake)
-_library.no_second_derivative("local_affinity_backward", of="local_affinity")
 _library.differentiable("local_affinity", backward=_backward, setup_context=_setup_context)

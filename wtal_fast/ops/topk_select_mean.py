@@ -66,5 +66,4 @@ _topk_select_mean = _library.define(
 _topk_select_mean_backward = _library.define(
     "topk_select_mean_backward(Tensor grad, Tensor weights) -> Tensor",
     reference=_backward_reference, fake=_backward_fake)
-_library.no_second_derivative("topk_select_mean_backward", of="topk_select_mean")
 _library.differentiable("topk_select_mean", backward=_backward, setup_context=_setup_context)

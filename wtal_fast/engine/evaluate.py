@@ -6,6 +6,7 @@ import os
 
 from wtal_fast.config import EvaluationConfig, expand_range
 from wtal_fast.data.annotations import read_annotations, select_subset
+from wtal_fast.errors import InputError
 from wtal_fast.evaluation import DetectionMetrics, detection_map
 from wtal_fast.evaluation.activitynet_json import read_detections
 from wtal_fast.structures import Annotations, Detections
@@ -21,4 +22,8 @@ def evaluate(ground_truth: Annotations | str | os.PathLike, detections: Detectio
     annotations = ground_truth if isinstance(ground_truth, Annotations) else read_annotations(ground_truth)
     annotations = select_subset(annotations, subset)
     found = detections if isinstance(detections, Detections) else read_detections(detections)
-    return detection_map(annotations, found, expand_range(tiou), protocol, subset=subset)
+    try:
+        thresholds = expand_range(tiou)
+    except ValueError as error:
+        raise InputError("--tiou", expected="start:step:end or a,b,c", found=str(error)) from None
+    return detection_map(annotations, found, thresholds, protocol, subset=subset)

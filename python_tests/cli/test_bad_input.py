@@ -1,0 +1,173 @@
+"""Bad input on the command line: one clear error, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from python_tests.engine.tiny import overrides, words, write_folder
+from wtal_fast.cli.main import run
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_folder(tmp_path / "data")
+
+
+def train(data, output, *extra, method="basnet"):
+    settings = words(overrides(method))
+    return ["train", f"{method}/thumos14/official", "--data", str(data), "--output", str(output), *settings, *extra]
+
+
+def missing_file(data):
+    (data / "features/train/flow/video_train_2.npy").unlink()
+    return [], ["video_train_2", "flow"]
+
+
+def wrong_width(data):
+    for path in data.glob("features/*/rgb/*.npy"):
+        np.save(path, np.zeros((len(np.load(path)), 4), np.float32))
+    return [], ["model.feature_dim=6", "7"]
+
+
+def one_odd_width(data):
+    np.save(data / "features/train/rgb/video_train_1.npy", np.zeros((15, 5), np.float32))
+    return [], ["video_train_1"]
+
+
+def not_a_number(data):
+    path = data / "features/train/rgb/video_train_1.npy"
+    array = np.load(path)
+    array[3, 1] = np.nan
+    np.save(path, array)
+    return [], ["video_train_1", "finite", "3"]
+
+
+def empty_video(data):
+    for stream in ("rgb", "flow"):
+        np.save(data / f"features/test/{stream}/video_test_0.npy", np.zeros((0, 3), np.float32))
+    return [], ["video_test_0"]
+
+
+def unknown_class(data):
+    return ["data.class_names=[Jump, Run]"], ["Throw", "gt.json"]
+
+
+def click_outside(data):
+    row = "video_train_0,x,2,background_background,500,500,1,1"
+    (data / "clicks.txt").write_text(f"URLID,URL,TagID,Tag,Start,End,Time,State\n{row}\n")
+    return ["data.clicks=clicks.txt"], ["clicks.txt", "video_train_0", "500"]
+
+
+def absent_video(data):
+    with open(data / "split_train.txt", "a") as file:
+        file.write("video_train_99\n")
+    return [], ["split_train.txt", "video_train_99"]
+
+
+def unknown_key(data):
+    return ["train.learning_rat=0.1"], ["train.learning_rat", "train.learning_rate"]
+
+
+def wrong_value(data):
+    return ["train.batch_size=-3"], ["train.batch_size", "-3"]
+
+
+def wrong_choice(data):
+    return ["loss.class_loss=hinge"], ["loss.class_loss", "hinge"]
+
+
+def no_data(data):
+    return ["--data", str(data / "nowhere")], ["nowhere"]
+
+
+def unknown_device(data):
+    return ["--device", "tpu"], ["cpu or cuda"]
+
+
+CASES = (missing_file, wrong_width, one_odd_width, not_a_number, empty_video, unknown_class, absent_video, unknown_key,
+         wrong_value, wrong_choice, no_data, unknown_device)
+
+
+def refused(words_, capsys, output, expected):
+    assert run(words_) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    for text in expected:
+        assert text in error, error
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("spoil", CASES, ids=lambda case: case.__name__)
+def test_training_refuses(spoil, data, tmp_path, capsys):
+    extra, expected = spoil(data)
+    refused(train(data, tmp_path / "run", *extra), capsys, tmp_path / "run", expected)
+
+
+def test_training_refuses_a_click_outside_the_video(data, tmp_path, capsys):
+    extra, expected = click_outside(data)
+    refused(train(data, tmp_path / "run", *extra, method="backtal"), capsys, tmp_path / "run", expected)
+
+
+def test_training_refuses_a_folder_that_holds_a_run(data, tmp_path, capsys):
+    output = tmp_path / "run"
+    assert run(train(data, output)) == 0
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+    assert run(train(data, output)) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*")} == before
+
+
+@pytest.mark.parametrize("preset", ["basnet/thumos15/official", "basnett/thumos14/official", "nothing"])
+def test_an_unknown_preset_names_a_near_one(preset, data, tmp_path, capsys):
+    assert run(["train", preset, "--data", str(data), "--output", str(tmp_path / "run")]) == 2
+    assert "basnet/thumos14" in capsys.readouterr().err or preset == "nothing"
+    assert not (tmp_path / "run").exists()
+
+
+def test_localize_refuses_what_is_not_a_checkpoint(data, tmp_path, capsys):
+    wrong = tmp_path / "wrong.pkl"
+    wrong.write_bytes(b"cos\nsystem\n(S'touch /tmp/should_not_exist'\ntR.")
+    output = tmp_path / "found.json"
+    refused(["localize", str(wrong), "--data", str(data), "--output", str(output)], capsys, output, ["wrong.pkl"])
+    refused(["localize", str(tmp_path), "--data", str(data), "--output", str(output)], capsys, output, ["no checkpoint"])
+
+
+def test_a_damaged_checkpoint_is_named(data, tmp_path, capsys):
+    assert run(train(data, tmp_path / "run")) == 0
+    path = tmp_path / "run/checkpoint/last/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    assert run(["localize", str(tmp_path / "run"), "--data", str(data), "--output", str(tmp_path / "x.json")]) == 2
+    assert "SHA-256" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_bad_files(data, tmp_path, capsys):
+    found = tmp_path / "found.json"
+    for content, expected in (('{"results": {"v": [{"label": "Jump", "score": NaN, "segment": [0, 1]}]}}', "NaN"),
+                              ('{"results": {}, "results": {}}', "results"), ("{", "valid JSON"), ("[]", "found.json")):
+        found.write_text(content)
+        assert run(["evaluate", str(found), str(data / "gt.json")]) == 2
+        assert expected in capsys.readouterr().err
+    found.write_text(json.dumps({"results": {"video_test_0": [{"label": "Jump", "score": 1, "segment": [2.56, 5.12]}]}}))
+    assert run(["evaluate", str(found), str(data / "gt.json"), "--subset", "nothing"]) == 2
+    assert run(["evaluate", str(found), str(data / "gt.json"), "--tiou", "0.7:0.1:0.1"]) == 2
+    assert run(["evaluate", str(found), str(data / "gt.json"), "--output", str(tmp_path / "metrics.json")]) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["num_videos"] == 3 and metrics["per_class"]["Jump"][0] == 0.5
+
+
+def test_the_installed_command_and_evaluate_without_torch(data, tmp_path):
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps({"results": {"video_test_0": [{"label": "Jump", "score": 1, "segment": [2.56, 5.12]}]}}))
+    script = ("import sys; from wtal_fast.cli.main import run; code = run(sys.argv[1:]); "
+              "assert 'torch' not in sys.modules; sys.exit(code)")
+    result = subprocess.run([sys.executable, "-c", script, "evaluate", str(found), str(data / "gt.json")],
+                            capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "average" in result.stdout

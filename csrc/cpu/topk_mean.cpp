@@ -1,6 +1,8 @@
 #include "cpu/topk_mean.h"
 
+#include <algorithm>
 #include <memory>
+#include <new>
 
 #include "topk_mean_tensors.h"
 
@@ -9,13 +11,21 @@ namespace {
 using namespace wtal;
 
 constexpr int64_t kKeysPerThread = 1 << 15;  // less work is done sooner by one thread than shared out
-constexpr int64_t kCacheLine = 64;
+constexpr std::align_val_t kCacheLine{64};
 
-// Channels that share cache lines are loaded together; a row that is contiguous in time is a job of its own.
+struct Free {
+  void operator()(void* memory) const { ::operator delete(memory, kCacheLine); }
+};
+using Scratch = std::unique_ptr<void, Free>;
+
+// A row that is contiguous in time is a job of its own. Other layouts share cache lines between channels, so a job takes many
+// of them, as long as every thread has a job.
 Jobs split(const TopkMean& op) {
-  const int64_t most = op.scores_strides.time == 1 ? 1 : 16;
-  const int64_t per_video = (op.channels + most - 1) / most;
-  const int64_t width = (op.channels + per_video - 1) / per_video;
+  if (op.scores_strides.time == 1) return {1, op.channels};
+  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t wanted = std::min((threads + op.videos - 1) / op.videos, (op.channels + 7) / 8);
+  const int64_t pieces = std::max(wanted, (op.channels + kMaxWidth - 1) / kMaxWidth);
+  const int64_t width = (op.channels + pieces - 1) / pieces;
   return {width, (op.channels + width - 1) / width};
 }
 
@@ -29,7 +39,8 @@ std::tuple<Tensor, Tensor> topk_mean(const Tensor& scores, int64_t k, const std:
   const auto run = [](const TopkMean& op, NumberType type) {
     const Jobs jobs = split(op);
     torch::stable::parallel_for(0, op.videos * jobs.per_video, grain(op, jobs), [&](int64_t begin, int64_t end) {
-      const std::unique_ptr<double[]> scratch(new double[jobs.width * op.time + kCacheLine]);
+      const size_t bytes = size_t(jobs.width * row_stride(op)) * sizeof(double);
+      const Scratch scratch(::operator new(bytes, kCacheLine));
       WTAL_FASTEST(topk_mean)(op, type, jobs, begin, end, scratch.get());
     });
   };

@@ -23,7 +23,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 _definitions = torch.library.Library(NAMESPACE, "DEF")
 _references: dict[str, object] = {}
-_gradients: set[str] = set()
 
 
 def define(schema: str, *, reference, fake):
@@ -40,18 +39,12 @@ def define(schema: str, *, reference, fake):
 
 
 def differentiable(name: str, *, backward, setup_context) -> None:
-    """Gives op `name` its gradient; `backward` calls an op of its own, so each backend may replace that too."""
-    torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup_context)
-    _gradients.add(name)
+    """Gives op `name` its gradient; `backward` calls an op of its own, so each backend may replace that too.
 
-
-def no_second_derivative(name: str, of: str) -> None:
-    """Makes differentiating op `name`, the backward of `of`, an error in words."""
-
-    def refuse(ctx, *grads):
-        raise RuntimeError(f"{of} has no second derivative; do not call it under create_graph=True")
-
-    torch.library.register_autograd(f"{NAMESPACE}::{name}", refuse)
+    Differentiating that gradient again raises RuntimeError.
+    """
+    once = torch.autograd.function.once_differentiable(backward)
+    torch.library.register_autograd(f"{NAMESPACE}::{name}", once, setup_context=setup_context)
 
 
 def _load(name: str) -> tuple[ctypes.CDLL | None, str]:

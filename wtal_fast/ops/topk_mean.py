@@ -145,4 +145,3 @@ _topk_mean_backward = _library.define(
     "bool largest) -> Tensor",
     reference=_backward_reference, fake=_backward_fake)
 _library.differentiable("topk_mean", backward=_backward, setup_context=_setup_context)
-_library.no_second_derivative("topk_mean_backward", of="topk_mean")

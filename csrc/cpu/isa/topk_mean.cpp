@@ -1,22 +1,36 @@
 // Exact selection by bisection on integer keys: the k-th largest key is found by counting the keys at or above a pivot, about
 // log2(time) times for distinct scores and at most once per bit. No sort, no index list.
+//
+// Loops run over kLanes accumulators side by side: compilers turn these into vectors of any width, and sums are added in the same
+// order whatever the width, so that every instruction set gives the same bits. Rows are padded to whole blocks of kLanes keys.
 #include "cpu/topk_mean.h"
 
 namespace wtal::WTAL_ISA {
 namespace {
 
-constexpr int64_t kLanes = 16;          // partial sums: fixed, so that every instruction set gives the same bits
-constexpr int64_t kCountBlock = 1 << 14;  // keys counted in a counter as wide as the key
-constexpr int64_t kScanBlock = 64;
+constexpr int64_t kLanes = kRowBlock;
+constexpr int64_t kSumLanes = kRowBlock / 2;  // sums and minima of all lanes fit the registers
 
 template <typename Key>
-int64_t count_at_least(const Key* keys, int64_t n, Key pivot) {
+struct Row {
+  Key* keys;
+  int64_t padded;     // keys with the padding
+  Key lowest, highest;  // of the keys without it
+};
+
+template <typename Key>
+int64_t count_at_least(const Row<Key>& row, Key pivot) {
+  using Counter = std::make_unsigned_t<Key>;
+  constexpr int64_t kChunk = kLanes << 15;  // a 16-bit counter holds the keys of its lane
   int64_t total = 0;
-  for (int64_t begin = 0; begin < n; begin += kCountBlock) {
-    const int64_t end = begin + kCountBlock < n ? begin + kCountBlock : n;
-    std::make_unsigned_t<Key> count = 0;
-    for (int64_t t = begin; t < end; ++t) count += keys[t] >= pivot;
-    total += int64_t(count);
+  for (int64_t begin = 0; begin < row.padded; begin += kChunk) {
+    const int64_t end = begin + kChunk < row.padded ? begin + kChunk : row.padded;
+    Counter counts[kLanes] = {};
+    for (int64_t t = begin; t < end; t += kLanes)
+      for (int64_t lane = 0; lane < kLanes; ++lane) counts[lane] += row.keys[t + lane] >= pivot;
+    uint64_t sum = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) sum += counts[lane];
+    total += int64_t(sum);
   }
   return total;
 }
@@ -27,19 +41,15 @@ struct Selection {
   int64_t ties;  // and this many of those equal to it, lowest index first
 };
 
-// The k largest of n keys, 1 <= k <= n.
+// The k largest of the n keys of a row, 1 <= k <= n.
 template <typename Key>
-Selection<Key> select(const Key* keys, int64_t n, int64_t k) {
-  Key low = keys[0], high = keys[0];  // the k-th largest key is in [low, high]
-  for (int64_t t = 1; t < n; ++t) {
-    low = keys[t] < low ? keys[t] : low;
-    high = keys[t] > high ? keys[t] : high;
-  }
+Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k) {
+  using Bits = std::make_unsigned_t<Key>;
+  Key low = row.lowest, high = row.highest;  // the k-th largest key is in [low, high]
   int64_t at_least_low = n;
   while (low < high && at_least_low != k) {
-    using Bits = std::make_unsigned_t<Key>;
     const Key pivot = Key(low + Key(Bits(Bits(high) - Bits(low)) / 2) + 1);
-    const int64_t count = count_at_least(keys, n, pivot);
+    const int64_t count = count_at_least(row, pivot);
     if (count >= k) {
       low = pivot;
       at_least_low = count;
@@ -48,100 +58,155 @@ Selection<Key> select(const Key* keys, int64_t n, int64_t k) {
     }
   }
   if (at_least_low == k) return {Key(low - 1), 0};
-  return {low, k - count_at_least(keys, n, Key(low + 1))};
+  return {low, k - count_at_least(row, Key(low + 1))};
 }
 
-// Sum of the numbers whose keys are above `floor`.
-template <typename Number, typename Key = typename Ordering<Number>::Key>
-typename Ordering<Number>::Real sum_above(const Key* keys, int64_t n, Key floor, bool largest) {
-  using Real = typename Ordering<Number>::Real;
-  Real sums[kLanes] = {};
-  int64_t t = 0;
-  for (; t + kLanes <= n; t += kLanes)
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const Real value = to_real<Number>(to_bits(keys[t + lane], largest));
-      sums[lane] += keys[t + lane] > floor ? value : Real(0);
-    }
-  for (int64_t lane = 0; t + lane < n; ++lane)
-    if (keys[t + lane] > floor) sums[lane] += to_real<Number>(to_bits(keys[t + lane], largest));
-  for (int64_t width = kLanes / 2; width > 0; width /= 2)
-    for (int64_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
-  return sums[0];
-}
-
-// Index of the `rank`-th key (from 1) that equals `key`.
+// Index of the last key that equals `key`, which is there.
 template <typename Key>
-int64_t find_rank(const Key* keys, Key key, int64_t rank) {
-  int64_t t = -1;
-  while (rank > 0) rank -= keys[++t] == key;
-  return t;
-}
-
-// Index of the last of the lowest keys above `floor`.
-template <typename Key>
-int64_t find_last_lowest(const Key* keys, int64_t n, Key floor) {
-  constexpr Key kMost = KeyLimits<Key>::kMagnitude;
-  Key lowest = kMost;
-  for (int64_t t = 0; t < n; ++t) {
-    const Key key = keys[t] > floor ? keys[t] : kMost;
-    lowest = key < lowest ? key : lowest;
-  }
-  int64_t t = n;
-  for (bool found = false; t >= kScanBlock; t -= kScanBlock) {  // whole blocks first: these compares are vectorised
-    for (int64_t i = t - kScanBlock; i < t; ++i) found |= keys[i] == lowest;
-    if (found) break;
-  }
+int64_t find_last(const Row<Key>& row, Key key) {
+  int64_t t = row.padded;
+  for (int64_t found = 0; !found; t -= kLanes)
+    for (int64_t lane = 1; lane <= kLanes; ++lane) found += row.keys[t - lane] == key;
+  t += kLanes;
   do --t;
-  while (keys[t] != lowest);
+  while (row.keys[t] != key);
   return t;
 }
 
-// Selects in one row of n valid keys; writes the mean of the k selected numbers and the index of the last one.
+// Index of the `rank`-th key, from 1, that equals `key`.
+template <typename Key>
+int64_t find_rank(const Row<Key>& row, Key key, int64_t rank) {
+  int64_t t = -1;
+  while (rank > 0) rank -= row.keys[++t] == key;
+  return t;
+}
+
+// Writes the mean of the k largest of n numbers and the index of the last one selected.
 template <typename Number, typename Key = typename Ordering<Number>::Key>
-void reduce_row(const Key* keys, int64_t n, int64_t k, bool largest, Key* mean, int64_t* last) {
+void reduce(const Row<Key>& row, int64_t n, int64_t k, bool largest, Key* mean, int64_t* last) {
   using Real = typename Ordering<Number>::Real;
   if (k == 0) {
     *mean = 0;
     *last = -1;
     return;
   }
-  const auto [floor, ties] = select(keys, n, k);
-  Real sum = sum_above<Number>(keys, n, floor, largest);
-  if (ties) sum += Real(ties) * to_real<Number>(to_bits(floor, largest));
-  *mean = from_real<Number>(sum / Real(k));
-  *last = ties ? find_rank(keys, floor, ties) : find_last_lowest(keys, n, floor);
+  const auto [floor, ties] = select(row, n, k);
+  Real sums[kSumLanes] = {};
+  Key lowest[kSumLanes];  // of the keys above the floor
+  for (int64_t lane = 0; lane < kSumLanes; ++lane) lowest[lane] = KeyLimits<Key>::kMagnitude;
+  for (int64_t t = 0; t < row.padded; t += kSumLanes)
+    for (int64_t lane = 0; lane < kSumLanes; ++lane) {
+      const Key key = row.keys[t + lane];
+      const Real value = to_real<Number>(to_bits(key, largest));
+      sums[lane] += key > floor ? value : Real(0);
+      const Key selected = key > floor ? key : KeyLimits<Key>::kMagnitude;
+      lowest[lane] = selected < lowest[lane] ? selected : lowest[lane];
+    }
+  for (int64_t width = kSumLanes / 2; width > 0; width /= 2)
+    for (int64_t lane = 0; lane < width; ++lane) {
+      sums[lane] += sums[lane + width];
+      lowest[lane] = lowest[lane] < lowest[lane + width] ? lowest[lane] : lowest[lane + width];
+    }
+  const Real tied = ties ? Real(ties) * to_real<Number>(to_bits(floor, largest)) : Real(0);
+  *mean = from_real<Number>((sums[0] + tied) / Real(k));
+  *last = ties ? find_rank(row, floor, ties) : find_last(row, lowest[0]);
 }
 
-// keys[c * stride + t] of `width` channels from scores[t, c].
-template <typename Number, typename Key = typename Ordering<Number>::Key>
-void load_keys(const Key* scores, const Strides& strides, int64_t n, int64_t width, bool largest, Key* keys, int64_t stride) {
-  for (int64_t c = 0; c < width; ++c) {
-    const Key* row = scores + c * strides.channel;
-    if (strides.time == 1)
-      for (int64_t t = 0; t < n; ++t) keys[c * stride + t] = to_key<Number>(row[t], largest);
-    else
-      for (int64_t t = 0; t < n; ++t) keys[c * stride + t] = to_key<Number>(row[t * strides.time], largest);
+// Transposes 8 snippets x 8 channels: channels are contiguous in `from`, time is in `to`.
+template <typename Key>
+void transpose_tile(const Key* from, int64_t from_stride, Key* to, int64_t to_stride) {
+  typedef Key Vector __attribute__((vector_size(8 * sizeof(Key))));
+  Vector rows[8];
+  for (int i = 0; i < 8; ++i) __builtin_memcpy(&rows[i], from + i * from_stride, sizeof(Vector));
+  for (int i = 0; i < 8; i += 2) {
+    const Vector a = rows[i], b = rows[i + 1];
+    rows[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
+    rows[i + 1] = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
   }
+  for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1) {  // 0 1 4 5
+    const Vector a = rows[i], b = rows[i + 2];
+    rows[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+    rows[i + 2] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  for (int i = 0; i < 4; ++i) {
+    const Vector a = rows[i], b = rows[i + 4];
+    rows[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
+    rows[i + 4] = __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+  for (int i = 0; i < 8; ++i) __builtin_memcpy(to + i * to_stride, &rows[i], sizeof(Vector));
+}
+
+// to[c * to_stride + t] = from[t, c] for n snippets and `width` channels.
+template <typename Key>
+void gather_rows(const Key* from, const Strides& strides, int64_t n, int64_t width, Key* to, int64_t to_stride) {
+  const int64_t tiled = strides.channel == 1 && width >= 8 ? n / 8 * 8 : 0;
+  for (int64_t t = 0; t < tiled; t += 8)
+    for (int64_t c = 0; c < width; c += 8) {
+      const int64_t first = c + 8 <= width ? c : width - 8;  // the last tile overlaps the one before
+      transpose_tile(from + t * strides.time + first, strides.time, to + first * to_stride + t, to_stride);
+    }
+  for (int64_t c = 0; c < width; ++c)
+    for (int64_t t = tiled; t < n; ++t) to[c * to_stride + t] = from[t * strides.time + c * strides.channel];
+}
+
+// The padded row of the keys of n numbers; `bits` and `keys` may be one.
+template <typename Number, typename Key = typename Ordering<Number>::Key>
+Row<Key> to_row(const Key* bits, int64_t n, bool largest, Key* keys) {
+  Key lowest = KeyLimits<Key>::kMagnitude, highest = KeyLimits<Key>::kSign;
+  for (int64_t t = 0; t < n; ++t) {
+    const Key key = to_key<Number>(bits[t], largest);
+    keys[t] = key;
+    lowest = key < lowest ? key : lowest;
+    highest = key > highest ? key : highest;
+  }
+  const int64_t padded = (n + kLanes - 1) / kLanes * kLanes;
+  for (int64_t t = n; t < padded; ++t) keys[t] = KeyLimits<Key>::kSign;  // below the key of every number
+  return {keys, padded, lowest, highest};
 }
 
 template <typename Number>
 void forward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t end, void* scratch) {
   using Key = typename Ordering<Number>::Key;
-  Key* keys = static_cast<Key*>(scratch);
+  Key* buffer = static_cast<Key*>(scratch);
   for (int64_t job = begin; job < end; ++job) {
     const int64_t video = job / jobs.per_video, first = job % jobs.per_video * jobs.width;
     const int64_t width = first + jobs.width < op.channels ? jobs.width : op.channels - first;
     const int64_t n = length_of(op, video), k = count_of(op, video);
     const Key* scores = static_cast<const Key*>(op.scores) + offset(op.scores_strides, video, 0, first);
-    load_keys<Number>(scores, op.scores_strides, n, width, op.largest, keys, op.time);
+    const bool in_rows = op.scores_strides.time == 1;
+    if (!in_rows) gather_rows(scores, op.scores_strides, n, width, buffer, row_stride(op));
     for (int64_t c = 0; c < width; ++c) {
-      const int64_t row = video * op.channels + first + c;
-      reduce_row<Number>(keys + c * op.time, n, k, op.largest, static_cast<Key*>(op.mean) + row, op.last + row);
+      Key* keys = buffer + c * row_stride(op);
+      const Key* bits = in_rows ? scores + c * op.scores_strides.channel : keys;
+      const int64_t out = video * op.channels + first + c;
+      reduce<Number>(to_row<Number>(bits, n, op.largest, keys), n, k, op.largest, static_cast<Key*>(op.mean) + out, op.last + out);
     }
   }
 }
 
-// Gradient of `width` channels of a video: grad / k where selected, 0 elsewhere.
+// grad[t] = share where the key of scores[t] is above the floor, else 0, for t in [begin, end).
+template <typename Number, typename Key = typename Ordering<Number>::Key>
+void spread_row(const Key* __restrict scores, int64_t from, Key* __restrict grad, int64_t to, int64_t begin, int64_t end,
+                bool largest, Key floor, Key share) {
+  if (from == 1 && to == 1)
+    for (int64_t t = begin; t < end; ++t) grad[t] = to_key<Number>(scores[t], largest) > floor ? share : Key(0);
+  else
+    for (int64_t t = begin; t < end; ++t) grad[t * to] = to_key<Number>(scores[t * from], largest) > floor ? share : Key(0);
+}
+
+// The same for `width` channels: grad[t, c] = share[c] where the key of scores[t, c] is above floor[c], else 0, for t in [begin, end).
+template <typename Number, typename Key = typename Ordering<Number>::Key>
+void spread(const Key* __restrict scores, Strides from, Key* __restrict grad, Strides to, int64_t begin, int64_t end, int64_t width,
+            bool largest, const Key* __restrict floor, const Key* __restrict share) {
+  if (from.channel == 1 && to.channel == 1)
+    for (int64_t t = begin; t < end; ++t)
+      for (int64_t c = 0; c < width; ++c)
+        grad[t * to.time + c] = to_key<Number>(scores[t * from.time + c], largest) > floor[c] ? share[c] : Key(0);
+  else
+    for (int64_t c = 0; c < width; ++c)
+      spread_row<Number>(scores + c * from.channel, from.time, grad + c * to.channel, to.time, begin, end, largest, floor[c], share[c]);
+}
+
 template <typename Number>
 void backward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t end) {
   using Key = typename Ordering<Number>::Key;
@@ -152,18 +217,25 @@ void backward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t 
     const int64_t width = first + jobs.width < op.channels ? jobs.width : op.channels - first;
     const int64_t n = length_of(op, video), k = count_of(op, video), row = video * op.channels + first;
     const Key* scores = static_cast<const Key*>(op.scores) + offset(from, video, 0, first);
-    Key* grad = static_cast<Key*>(op.grad_scores) + offset(to, video, 0, first);
     const Key* grad_mean = static_cast<const Key*>(op.grad_mean) + row;
     const int64_t* last = op.last + row;
-    for (int64_t c = 0; c < width; ++c) {
-      const Key share = last[c] < 0 ? Key(0) : from_real<Number>(to_real<Number>(grad_mean[c]) / Real(k));
-      const Key kth = last[c] < 0 ? Key(0) : to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest);
-      for (int64_t t = 0; t < n; ++t) {
-        const Key key = to_key<Number>(scores[t * from.time + c * from.channel], op.largest);
-        grad[t * to.time + c * to.channel] = key > kth || (key == kth && t <= last[c]) ? share : Key(0);
-      }
-      for (int64_t t = n; t < op.time; ++t) grad[t * to.time + c * to.channel] = Key(0);
+    Key* grad = static_cast<Key*>(op.grad_scores) + offset(to, video, 0, first);
+    Key kth[kMaxWidth] = {}, share[kMaxWidth] = {}, floor[kMaxWidth];
+    for (int64_t c = 0; c < width && k > 0; ++c) {
+      kth[c] = to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest);
+      share[c] = from_real<Number>(to_real<Number>(grad_mean[c]) / Real(k));
     }
+    for (int64_t t = 0, next; t < n; t = next) {  // up to last[c], keys equal to the k-th are selected too
+      next = n;
+      for (int64_t c = 0; c < width; ++c) {
+        const bool ties = t <= last[c];
+        floor[c] = ties ? Key(kth[c] - 1) : kth[c];
+        if (ties && last[c] + 1 < next) next = last[c] + 1;
+      }
+      spread<Number>(scores, from, grad, to, t, next, width, op.largest, floor, share);
+    }
+    for (int64_t t = n; t < op.time; ++t)
+      for (int64_t c = 0; c < width; ++c) grad[t * to.time + c * to.channel] = Key(0);
   }
 }
 

@@ -63,6 +63,8 @@ def sample_counts(lengths: Tensor, frame_counts: Tensor | None, config: Localiza
         return lengths
     if frame_counts is None:
         raise ValueError("localize: upsample='half_pixel' needs batch.frame_counts, got None")
+    if int(frame_counts.min()) < 1:
+        raise ValueError(f"localize: batch.frame_counts must be at least 1, got {int(frame_counts.min())}")
     return frame_counts
 
 

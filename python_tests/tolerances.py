@@ -15,3 +15,16 @@ RELEASED_MAP = {"rtol": 0.0, "atol": 1e-12}
 
 # Tables printed with four digits.
 PUBLISHED_MAP = {"rtol": 0.0, "atol": 0.5001e-4}
+
+# A formula and its fast form, both in float64.
+EXACT_FORMULA = {"rtol": 1e-12, "atol": 1e-12}
+
+# The same sums in float32 in another order, values of the order of 1.
+FLOAT32_SUMS = {"rtol": 1e-5, "atol": 1e-5}
+
+# bfloat16 products against float32, values of the order of 1.
+BFLOAT16 = {"rtol": 2e-2, "atol": 5e-2}
+
+# Forward pass, losses and gradients of the released code in float32, divided by the largest value of the tensor.
+RELEASED_FORWARD = {"rtol": 0.0, "atol": 1e-5}
+RELEASED_GRADIENT = {"rtol": 0.0, "atol": 1e-4}

@@ -122,8 +122,8 @@ class BackTALLoss:
             action = single_precision(output.base_video_logits)[:, :classes]
         else:
             action = topk_mean(logits[..., :classes], _share(batch.lengths, self.separation_ratio), batch.lengths)
-        shares = background / background.sum(1, keepdim=True).clamp_min(1)  # [B, T]
-        clicked = (shares.to(logits.dtype).unsqueeze(1) @ logits[..., :classes]).squeeze(1)  # [B, C]
+        shares = background.to(logits.dtype) / background.sum(1, keepdim=True).clamp_min(1)  # [B, T]
+        clicked = (shares.unsqueeze(1) @ logits[..., :classes]).squeeze(1)  # [B, C]
         losses = (labels * F.softplus(clicked - action)).sum(1) / labels.sum(1).clamp_min(1)
         total = losses.where(background.any(1), 0).sum()
         return 2 * total if self.separation == "double" else total

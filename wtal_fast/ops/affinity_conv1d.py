@@ -23,7 +23,8 @@ def affinity_conv1d(x: Tensor, affinity: Tensor, weight: Tensor, bias: Tensor | 
     layout "paper" (BackTAL paper Eq. 15-16): q = i, each tap has its own neighbour's affinity.
     layout "official" (BackTAL's released code and checkpoints): q = (c h + i) // Cin, so the first of h blocks of
     channels takes the affinity of the leftmost neighbour at every tap, and so on.
-    Differentiable once in all four tensors. Runs in bfloat16 under autocast. Raises ValueError or TypeError for wrong shapes, dtypes, devices or layout.
+    Differentiable once in all four tensors. Runs in bfloat16 under autocast.
+    Raises ValueError or TypeError for wrong shapes, dtypes, devices or layout.
     """
     _check(x, affinity, weight, bias, layout)
     out = _affinity_conv1d(x, affinity, weight, layout == "official")

@@ -33,9 +33,10 @@ def topk_select_mean(features: Tensor, keys: Tensor, k: int | Tensor, lengths: T
 
 def _reference(features, keys, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
     chosen = selected(keys[:, :, None], k, k_per_video, lengths, largest)  # [B, T, 1]
-    weights = (chosen / chosen.sum(1, keepdim=True).clamp_min(1)).squeeze(2).to(features.dtype)
     kept = torch.where(chosen, features, 0)  # not features * 0, which is NaN for infinite features
-    return (weights[:, None] @ kept).squeeze(1), weights
+    member = chosen.to(features.dtype).squeeze(2)  # [B, T]
+    count = chosen.sum(1).clamp_min(1)  # [B, 1]
+    return (member[:, None] @ kept).squeeze(1) / count, member / count
 
 
 def _fake(features, keys, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:

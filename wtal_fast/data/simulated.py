@@ -11,14 +11,15 @@ from wtal_fast.structures import Annotations
 
 def simulate_features(num_videos: int = 200, num_classes: int = 20, feature_dim: int = 2048, mean_length: int = 320,
                       seed: int = 0, *, instances: float = 15.0, action_snippets: float = 7.0, context: float = 0.6,
-                      noise: float = 1.0, extra_label: float = 0.15, subset: str = "train",
+                      contrast: float = 6.0, extra_label: float = 0.15, subset: str = "train",
                       config: DataConfig | None = None) -> Dataset:
     """A Dataset shaped like THUMOS'14 I3D features, by default in the number and length of videos and instances.
 
-    A snippet is a scene (one random direction per video) + noise * standard normal. Inside an instance the class
-    prototype is added; for about one instance length on both sides of it the class's context direction, scaled by
-    `context`: like a diving board around a dive, it hints at the class without being the action. Directions are random
-    with norm sqrt(feature_dim) / 4. Every video has one class, and a second one with probability extra_label.
+    A snippet is standard normal noise plus a scene, a random direction of its video. Inside an instance the prototype
+    of its class is added; for one instance length on both sides of it the class's context direction, scaled by
+    `context`: like a diving board around a dive, it hints at the class without being the action. Directions are random;
+    prototypes and contexts have length `contrast` (in standard deviations of the noise along them), scenes a quarter of
+    it. Every video has one class, and a second one with probability extra_label.
 
     mean_length: snippets, lengths are log-normal as those of THUMOS'14 (factor e^0.8 at one sigma), at least 8.
     instances: mean number in a video of mean_length; action_snippets: their mean length (exponential, at least 1).
@@ -26,8 +27,7 @@ def simulate_features(num_videos: int = 200, num_classes: int = 20, feature_dim:
     """
     config = config or DataConfig()
     directions = np.random.default_rng([seed, 0])
-    scale = feature_dim**0.5 / 4
-    prototypes, contexts = (_directions(directions, num_classes, feature_dim, scale) for _ in range(2))
+    prototypes, contexts = (_directions(directions, num_classes, feature_dim, contrast) for _ in range(2))
     random = np.random.default_rng([seed, 1 if subset == "train" else 2])
     lengths = np.maximum(8, np.round(mean_length * np.exp(random.normal(-0.32, 0.8, num_videos)))).astype(int)
     ids = tuple(f"simulated_{subset}_{number:05d}" for number in range(num_videos))
@@ -36,8 +36,8 @@ def simulate_features(num_videos: int = 200, num_classes: int = 20, feature_dim:
         classes = [video % num_classes]
         if num_classes > 1 and random.random() < extra_label:
             classes.append(int((classes[0] + random.integers(1, num_classes)) % num_classes))
-        array = noise * random.standard_normal((length, feature_dim), dtype=np.float32)
-        array += _directions(random, 1, feature_dim, scale)
+        array = random.standard_normal((length, feature_dim), dtype=np.float32)
+        array += _directions(random, 1, feature_dim, contrast / 4)
         count = max(len(classes), random.poisson(instances * length / mean_length))
         for start, end, number in _instances(random, length, count, action_snippets, classes):
             array[start:end] += prototypes[number]
@@ -66,8 +66,8 @@ def _directions(random: np.random.Generator, count: int, feature_dim: int, norm:
 def _instances(random: np.random.Generator, length: int, count: int, mean: float, classes: list[int]):
     """Up to `count` disjoint (start, end, class) in 0..length snippets, at least one of each class, in order of time.
 
-    The video is cut into `count` equal slots; an instance lies anywhere in its slot with one free snippet after it where
-    the slot has room.
+    The video is cut into `count` equal slots; an instance lies anywhere in its slot, with one free snippet after it
+    where the slot has room.
     """
     count = min(count, length)
     edges = np.arange(count + 1) * length // count

@@ -97,7 +97,7 @@ def _recordings() -> dict[tuple[int, int, str], np.ndarray]:
 
 
 def _stream(recordings, subjects: list[int], number: int, random: np.random.Generator):
-    """(samples [n, 6], [(start, end, class name)] in seconds) of one person and wrist, background around each action."""
+    """(samples [n, 6], [(start, end, class name)] s) of one person and wrist: background around each action."""
     subject, side = subjects[number % len(subjects)], int(random.integers(2))
     names = list(ACTION_NAMES)
     others = [name for name in names if name != names[number % len(names)]]

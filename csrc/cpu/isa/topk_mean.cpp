@@ -9,6 +9,7 @@ namespace wtal::WTAL_ISA {
 namespace {
 
 constexpr int64_t kLanes = kRowBlock;
+constexpr int64_t kPattern = kMaxWidth * 16;
 constexpr int64_t kSumLanes = kRowBlock / 2;  // sums and minima of all lanes fit the registers
 
 template <typename Key>
@@ -184,27 +185,28 @@ void forward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t e
   }
 }
 
-// grad[t] = share where the key of scores[t] is above the floor, else 0, for t in [begin, end).
-template <typename Number, typename Key = typename Ordering<Number>::Key>
-void spread_row(const Key* __restrict scores, int64_t from, Key* __restrict grad, int64_t to, int64_t begin, int64_t end,
-                bool largest, Key floor, Key share) {
-  if (from == 1 && to == 1)
-    for (int64_t t = begin; t < end; ++t) grad[t] = to_key<Number>(scores[t], largest) > floor ? share : Key(0);
-  else
-    for (int64_t t = begin; t < end; ++t) grad[t * to] = to_key<Number>(scores[t * from], largest) > floor ? share : Key(0);
-}
+// The gradient of one job. A block of `rows` snippets x `width` channels that is contiguous in memory is one loop: the pattern of
+// floors and shares is repeated for each of its rows.
+template <typename Key>
+struct Spread {
+  int64_t rows, width;
+  Key floor[kPattern], share[kPattern];
 
-// The same for `width` channels: grad[t, c] = share[c] where the key of scores[t, c] is above floor[c], else 0, for t in [begin, end).
+  void set_floor(int64_t channel, Key value) {
+    for (int64_t row = 0; row < rows; ++row) floor[row * width + channel] = value;
+  }
+  void set_share(int64_t channel, Key value) {
+    for (int64_t row = 0; row < rows; ++row) share[row * width + channel] = value;
+  }
+};
+
 template <typename Number, typename Key = typename Ordering<Number>::Key>
-void spread(const Key* __restrict scores, Strides from, Key* __restrict grad, Strides to, int64_t begin, int64_t end, int64_t width,
-            bool largest, const Key* __restrict floor, const Key* __restrict share) {
-  if (from.channel == 1 && to.channel == 1)
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t c = 0; c < width; ++c)
-        grad[t * to.time + c] = to_key<Number>(scores[t * from.time + c], largest) > floor[c] ? share[c] : Key(0);
-  else
-    for (int64_t c = 0; c < width; ++c)
-      spread_row<Number>(scores + c * from.channel, from.time, grad + c * to.channel, to.time, begin, end, largest, floor[c], share[c]);
+void spread_block(const Key* __restrict scores, int64_t from, Key* __restrict grad, int64_t to, int64_t count, bool largest,
+                  const Key* __restrict floor, const Key* __restrict share) {
+  for (int64_t i = 0; i < count; ++i) {
+    const Key key = to_key<Number>(scores[i * from], largest);
+    grad[i * to] = key > floor[i] ? share[i] : Key(0);
+  }
 }
 
 template <typename Number>
@@ -220,19 +222,31 @@ void backward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t 
     const Key* grad_mean = static_cast<const Key*>(op.grad_mean) + row;
     const int64_t* last = op.last + row;
     Key* grad = static_cast<Key*>(op.grad_scores) + offset(to, video, 0, first);
-    Key kth[kMaxWidth] = {}, share[kMaxWidth] = {}, floor[kMaxWidth];
-    for (int64_t c = 0; c < width && k > 0; ++c) {
-      kth[c] = to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest);
-      share[c] = from_real<Number>(to_real<Number>(grad_mean[c]) / Real(k));
+    const bool in_blocks = from.time == width && to.time == width && (width == 1 || (from.channel == 1 && to.channel == 1));
+    Spread<Key> spread;
+    spread.rows = in_blocks ? (width < 4 ? 64 / width : 16) : 1;
+    spread.width = width;
+    Key kth[kMaxWidth];
+    for (int64_t c = 0; c < width; ++c) {
+      kth[c] = k ? to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest) : KeyLimits<Key>::kMagnitude;
+      spread.set_floor(c, Key(kth[c] - 1));  // up to last[c], keys equal to the k-th are selected too
+      spread.set_share(c, from_real<Number>(k ? to_real<Number>(grad_mean[c]) / Real(k) : Real(0)));
     }
-    for (int64_t t = 0, next; t < n; t = next) {  // up to last[c], keys equal to the k-th are selected too
+    for (int64_t t = 0, next; t < n; t = next) {
       next = n;
       for (int64_t c = 0; c < width; ++c) {
-        const bool ties = t <= last[c];
-        floor[c] = ties ? Key(kth[c] - 1) : kth[c];
-        if (ties && last[c] + 1 < next) next = last[c] + 1;
+        if (last[c] + 1 == t) spread.set_floor(c, kth[c]);
+        if (last[c] >= t && last[c] + 1 < next) next = last[c] + 1;
       }
-      spread<Number>(scores, from, grad, to, t, next, width, op.largest, floor, share);
+      for (int64_t at = t; at < next; at += spread.rows) {
+        const int64_t count = (at + spread.rows < next ? spread.rows : next - at) * width;
+        const Key* block = scores + at * from.time;
+        Key* target = grad + at * to.time;
+        if (in_blocks || (from.channel == 1 && to.channel == 1))
+          spread_block<Number>(block, 1, target, 1, count, op.largest, spread.floor, spread.share);
+        else
+          spread_block<Number>(block, from.channel, target, to.channel, count, op.largest, spread.floor, spread.share);
+      }
     }
     for (int64_t t = n; t < op.time; ++t)
       for (int64_t c = 0; c < width; ++c) grad[t * to.time + c * to.channel] = Key(0);

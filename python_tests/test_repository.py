@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from python_tests.conftest import ROOT
+from python_tests.conftest import ROOT, require
 
 PACKAGE = ROOT / "wtal_fast"
 FOLDERS = ("wtal_fast", "csrc", "bench", "python_tests", "scripts", "docs", ".ci")
@@ -204,3 +204,28 @@ def test_uninitialised_memory_is_poisoned():
     assert torch.empty(5).isnan().all()
     assert torch.ones(3).new_empty(4, dtype=torch.bfloat16).isnan().all()
     assert (torch.empty(3, dtype=torch.int64) == torch.iinfo(torch.int64).max).all()
+
+
+def test_what_is_there_is_not_skipped():
+    require("native", True, "not built")
+
+
+def test_what_is_missing_is_skipped_or_fails(monkeypatch):
+    monkeypatch.setenv("WTAL_REQUIRE", "shared")
+    with pytest.raises(pytest.skip.Exception, match="^native: not built$"):
+        require("native", False, "not built")
+    monkeypatch.setenv("WTAL_REQUIRE", "shared,native")
+    with pytest.raises(pytest.fail.Exception, match="asks for native: not built"):
+        require("native", False, "not built")
+    with pytest.raises(ValueError, match="kind must be one of"):
+        require("nativ", True, "")
+
+
+@pytest.mark.parametrize("required, code", [("", 0), ("shared", 1)])
+def test_skips_that_nobody_declared_fail_where_things_are_required(tmp_path, required, code):
+    (tmp_path / "test_it.py").write_text("import pytest\ndef test_it():\n    pytest.skip('no reason to')\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "python_tests.conftest", "--rootdir", tmp_path, tmp_path]
+    environment = os.environ | {"WTAL_REQUIRE": required, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "test_it.py::test_it: no reason to" in done.stdout

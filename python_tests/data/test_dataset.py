@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from python_tests.conftest import require
 from wtal_fast.config import DataConfig
 from wtal_fast.data import sampling
+from wtal_fast.data.annotations import read_annotations, select_subset
 from wtal_fast.data.clicks import clicks_of_rows
 from wtal_fast.data.dataset import from_arrays, load_folder
 from wtal_fast.errors import InputError
@@ -342,3 +344,40 @@ def test_thumos14_with_human_clicks_and_true_durations(shared):
     assert clicked.sum() == 199 and not clicked[train.video_ids.index("video_validation_0000947")]
     later = load_folder(shared / "data/thumos14_sim", config.model_copy(update={"time_base": "features"}), "train")
     assert len(later.clicks) == 2344
+
+
+def test_the_device_of_the_data_set_is_the_device_of_its_batches():
+    batch = arrays().to("meta").batch([1, 0], 5, "uniform")
+    for name in ("features", "lengths", "labels", "durations", "raw_lengths", "frame_counts"):
+        assert getattr(batch, name).device.type == "meta", name
+
+
+@pytest.mark.parametrize("kind", ["stratified", "uniform", "uniform_keep_short", "linear"])
+def test_batches_made_on_a_gpu_equal_those_made_on_the_cpu(kind):
+    require("cuda", torch.cuda.is_available(), "no CUDA device")
+    dataset = arrays(clicks={"a": [(0.1, "background")]})
+    moved = dataset.to("cuda")
+    train, held = moved.split_holdout(0.3, 0)
+    assert len(train) + len(held) == 3
+    here, there = (part.batch([2, 0, 1], 6, kind, torch.Generator().manual_seed(4)) for part in (dataset, moved))
+    assert there.features.device.type == "cuda"
+    for name in ("features", "lengths", "labels", "durations", "raw_lengths"):
+        torch.testing.assert_close(getattr(there, name).cpu(), getattr(here, name), msg=name)
+    if kind != "uniform_keep_short":
+        assert torch.equal(there.clicks.cpu(), here.clicks)
+
+
+def test_stitched_real_features(shared):
+    """UCF101 clips joined to untrimmed sequences: real features, 10 action classes, 4 more as background."""
+    folder = shared / "data/ucf101_vgg16_features"
+    annotations = read_annotations(folder / "stitched_manifest.json")
+    parts = json.loads((folder / "stitched_manifest.json").read_text())["database"]
+    with np.load(folder / "ucf101_14class_vgg16relu6_pca256.npz") as archive:
+        clips = dict(zip(archive["video"].tolist(), archive["features"], strict=True))
+    for subset, videos, instances in (("train", 200, 492), ("test", 100, 240)):
+        chosen = select_subset(annotations, subset)
+        features = {video: np.concatenate([clips[clip][start:end] for clip, start, end in parts[video]["parts"]])
+                    for video in chosen.video_ids}
+        dataset = from_arrays(features, annotations=chosen, config=DataConfig(fps=1, snippet_stride=1))
+        assert (len(dataset), len(dataset.annotations), dataset.feature_dim) == (videos, instances, 256)
+        assert dataset.batch(range(16), 100, "linear").features.isfinite().all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,8 @@ class Dataset:
         resize as in sampling.linear). Clicks are placed on the T positions; None with "uniform_keep_short".
         """
         index = torch.as_tensor(index, dtype=torch.int64)
+        video_ids = tuple(self.video_ids[i] for i in index.tolist())
+        index = index.to(self.durations.device)
         raw_lengths = self.features.lengths[index]
         features, lengths = _sample(self.features, index, num_snippets, sampling, generator, resize)
         with_clicks = self.clicks is not None and sampling != "uniform_keep_short"
@@ -78,13 +80,14 @@ class Dataset:
             features=features, lengths=lengths,
             labels=None if self.labels is None else self.labels[index],
             clicks=self._click_table(num_snippets)[index] if with_clicks else None,
-            video_ids=tuple(self.video_ids[i] for i in index.tolist()),
-            durations=self.durations[index], raw_lengths=raw_lengths, frame_counts=self.frame_counts[index])
+            video_ids=video_ids, durations=self.durations[index], raw_lengths=raw_lengths,
+            frame_counts=self.frame_counts[index])
 
     def take(self, index: Tensor | Sequence[int]) -> Dataset:
         """The videos `index`, in that order; features are shared, not copied."""
         index = torch.as_tensor(index, dtype=torch.int64)
         ids = tuple(self.video_ids[i] for i in index.tolist())
+        index = index.to(self.durations.device)
         return Dataset(
             features=self.features.take(index), video_ids=ids, class_names=self.class_names,
             durations=self.durations[index], frame_counts=self.frame_counts[index],
@@ -92,19 +95,28 @@ class Dataset:
             annotations=None if self.annotations is None else select_videos(self.annotations, ids),
             clicks=None if self.clicks is None else self.clicks.of_videos(ids), source=self.source)
 
+    def to(self, device) -> Dataset:
+        """The same videos with every tensor on `device`, where batches are then sampled too; annotations and clicks
+        stay NumPy. Features left on disk stay there, and the data set with them."""
+        if isinstance(self.features, MappedFeatureSet):
+            return self
+        return replace(self, features=self.features.to(device), durations=self.durations.to(device),
+                       frame_counts=self.frame_counts.to(device),
+                       labels=None if self.labels is None else self.labels.to(device))
+
     def split_holdout(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """(train, holdout): about `fraction` of the videos held out at random, every class with two or more videos in
         both parts where that is possible. Each part keeps the order of the videos."""
         if len(self) < 2:
             raise InputError("data.holdout", expected="at least two training videos", found=f"{len(self)}")
-        labels = np.zeros((len(self), 0)) if self.labels is None else self.labels.numpy() > 0
+        labels = np.zeros((len(self), 0)) if self.labels is None else self.labels.cpu().numpy() > 0
         held = _stratified_choice(labels, fraction, np.random.default_rng(seed))
         return self.take(torch.from_numpy(np.flatnonzero(~held))), self.take(torch.from_numpy(np.flatnonzero(held)))
 
     def _click_table(self, num_snippets: int) -> Tensor:
         if num_snippets not in self._click_tables:
-            positions = click_positions(self.clicks, self.durations.numpy(), num_snippets)
-            self._click_tables[num_snippets] = torch.from_numpy(positions)
+            positions = click_positions(self.clicks, self.durations.cpu().numpy(), num_snippets)
+            self._click_tables[num_snippets] = torch.from_numpy(positions).to(self.durations.device)
         return self._click_tables[num_snippets]
 
 

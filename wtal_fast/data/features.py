@@ -53,6 +53,10 @@ class FeatureSet:
         """The videos [N] in that order, sharing the same values."""
         return FeatureSet(self.values, self.starts[videos], self.lengths[videos])
 
+    def to(self, device) -> FeatureSet:
+        """The same features with every tensor on `device`."""
+        return FeatureSet(self.values.to(device), self.starts.to(device), self.lengths.to(device))
+
 
 @dataclass(frozen=True)
 class MappedFeatureSet:

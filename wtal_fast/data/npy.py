@@ -64,7 +64,7 @@ def _header(path: Path, file) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran_order, dtype = _HEADER_READERS[version](file, max_header_size=MAX_HEADER_BYTES)
-    except (ValueError, KeyError, SyntaxError, TypeError, MemoryError, RecursionError, OverflowError) as error:
+    except Exception as error:  # NumPy parses the header as Python text: tokenizer, parser and memory errors all occur
         raise InputError(path, "header", expected="an .npy header of version 1 or 2",
                          found=str(error)[:120] or "damage", fix=_SOURCE_FIX) from None
     if dtype.kind not in "iuf" or dtype.subdtype is not None:

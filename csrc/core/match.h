@@ -6,7 +6,6 @@
 #include <numeric>
 #include <vector>
 
-#include "core/tie_order.h"
 #include "core/tiou.h"
 
 namespace wtal {
@@ -40,55 +39,34 @@ class Matcher {
 
   // Bit q of hits[i] is set where prediction i claims an instance at thresholds[q]; thresholds rise, at most 64.
   void match(const std::vector<double>& thresholds, uint64_t* hits) const {
-    Scratch scratch;
+    std::vector<Candidate> candidates;
     std::vector<uint64_t> locked;
     for (size_t group = 0; group < preds_.size(); ++group) {
       locked.assign(gt_begin_[group + 1] - gt_begin_[group], 0);
-      for (const int64_t pred : preds_[group]) hits[pred] = claim(pred, group, thresholds, locked, scratch);
+      for (const int64_t pred : preds_[group]) hits[pred] = claim(pred, group, thresholds, locked, candidates);
     }
   }
 
  private:
   struct Candidate {
     double iou;
-    int64_t preference;  // among equal overlaps the higher one is tried first
     int64_t instance;
-  };
-  struct Scratch {
-    std::vector<Candidate> candidates;
-    std::vector<double> overlaps;
-    std::vector<int64_t> order;
   };
 
   // The best unclaimed instance at each threshold: walking down the overlaps, an instance is taken at all thresholds
   // that it reaches, that found none before, and at which nobody holds it.
   uint64_t claim(int64_t pred, size_t group, const std::vector<double>& thresholds, std::vector<uint64_t>& locked,
-                 Scratch& scratch) const {
-    auto& [candidates, overlaps, order] = scratch;
+                 std::vector<Candidate>& candidates) const {
     candidates.clear();
-    overlaps.clear();
     const double* p = pred_segments_ + 2 * pred;
     for (int64_t j = gt_begin_[group]; j < gt_begin_[group + 1]; ++j) {
       const double* g = gt_segments_ + 2 * gt_order_[j];
       const double iou = temporal_iou(g[0], g[1], p[0], p[1]);
-      const int64_t instance = int64_t(overlaps.size());
-      overlaps.push_back(iou);
-      if (iou >= thresholds.front()) candidates.push_back({iou, instance, instance});
+      if (iou >= thresholds.front()) candidates.push_back({iou, j - gt_begin_[group]});
     }
-    const auto before = [](const Candidate& a, const Candidate& b) {
-      return a.iou != b.iou ? a.iou > b.iou : a.preference > b.preference;
-    };
-    std::sort(candidates.begin(), candidates.end(), before);
-    const auto same = [](const Candidate& a, const Candidate& b) { return a.iou == b.iou; };
-    if (int64_t(overlaps.size()) > kInsertionSize &&
-        std::adjacent_find(candidates.begin(), candidates.end(), same) != candidates.end()) {
-      order.resize(2 * overlaps.size());  // the order, then its inverse
-      int64_t* const position = order.data() + overlaps.size();
-      quicksort_order(overlaps.data(), int64_t(overlaps.size()), order.data());
-      for (size_t i = 0; i < overlaps.size(); ++i) position[order[i]] = int64_t(i);
-      for (Candidate& candidate : candidates) candidate.preference = position[candidate.instance];
-      std::sort(candidates.begin(), candidates.end(), before);
-    }
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+      return a.iou != b.iou ? a.iou > b.iou : a.instance > b.instance;
+    });
     uint64_t claimed = 0;
     for (const Candidate& candidate : candidates) {
       const auto reached = std::upper_bound(thresholds.begin(), thresholds.end(), candidate.iou) - thresholds.begin();

@@ -33,7 +33,8 @@ def claims(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_groups: np.n
 
     Predictions of a group go by falling score (equal scores: the lower index first). Each takes, of the instances
     nobody has claimed at this threshold, the one with the largest tIoU if that is >= the threshold; of equal tIoU the
-    higher index, since the official evaluation reads an ascending sort backwards.
+    higher index, since the official evaluation reads an ascending sort backwards (an unstable one: with more than 16
+    instances its choice depends on the NumPy build and the processor, ours does not).
     """
     claimed = np.full((len(pred_segments), len(tiou_thresholds)), -1, dtype=np.int64)
     pred_order, gt_order = np.lexsort((-pred_scores, pred_groups)), np.argsort(gt_groups, kind="stable")
@@ -46,12 +47,18 @@ def claims(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_groups: np.n
         free = np.ones((g1 - g0, len(tiou_thresholds)), dtype=bool)
         for pred in pred_order[p0:p1]:
             iou = paired_iou(gt_segments[instances], pred_segments[pred])  # [J]
-            candidates = np.where(free, iou[:, None], -1.0)  # [J, Q]
-            best = len(instances) - 1 - candidates[::-1].argmax(axis=0)  # [Q], the last of equal ones
-            hit = candidates[best, levels] >= tiou_thresholds
+            falling = falling_order(iou)
+            candidates = np.where(free[falling], iou[falling, None], -1.0)  # [J, Q]
+            first = candidates.argmax(axis=0)  # [Q], the first of equal ones
+            hit, best = candidates[first, levels] >= tiou_thresholds, falling[first]
             claimed[pred, hit] = instances[best[hit]]
             free[best[hit], levels[hit]] = False
     return claimed
+
+
+def falling_order(iou: np.ndarray) -> np.ndarray:
+    """Indices [J] by falling tIoU, equal ones by falling index."""
+    return np.argsort(iou, kind="stable")[::-1]
 
 
 def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,3 +1,5 @@
+"""Detection files: what is written reads back, and every defect is named."""
+
 import json
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Random segments and the whole-video oracle."""
+
 import numpy as np
 import pytest
 

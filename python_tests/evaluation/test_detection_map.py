@@ -1,3 +1,5 @@
+"""mAP of detections: published numbers, hand tables, what is ignored, what is refused."""
+
 import json
 import subprocess
 import sys

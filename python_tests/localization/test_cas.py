@@ -1,3 +1,5 @@
+"""Min-max, foreground gates and upsampling against hand tables and NumPy."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""localize step by step: hand tables, batches against single videos, bad input."""
+
 import dataclasses
 import math
 

@@ -1,3 +1,5 @@
+"""average_precision against hand tables and loops over everything."""
+
 import math
 import random
 

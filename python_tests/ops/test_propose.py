@@ -1,3 +1,5 @@
+"""propose against hand tables and loops over samples."""
+
 import pytest
 import torch
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""soft_temporal_nms against hand tables and a loop."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""temporal_iou against hand tables and the formula."""
+
 import pytest
 import torch
 from hypothesis import given

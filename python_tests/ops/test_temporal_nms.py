@@ -1,3 +1,5 @@
+"""temporal_nms against hand tables and a loop."""
+
 import pytest
 import torch
 from hypothesis import given

@@ -17,7 +17,8 @@ def evaluate(ground_truth: Annotations | str | os.PathLike, detections: Detectio
     """mAP of detections against the instances of one subset of a ground truth.
 
     ground_truth, detections: ActivityNet JSON files, or Annotations and Detections. tiou: thresholds, or a range such as
-    "0.1:0.1:0.7". A detection of a video outside the subset or of a label without instances is ignored with a warning.
+    "0.1:0.1:0.7". A detection of a video outside the subset counts as a false positive, as the protocol has it, and one
+    of a label without instances is ignored; a warning counts both.
     """
     annotations = ground_truth if isinstance(ground_truth, Annotations) else read_annotations(ground_truth)
     annotations = select_subset(annotations, subset)

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "report": {"report", "ops", *BASE, *MIDDLE},
     "compat": {"compat", "ops", "engine", *BASE, *MIDDLE},
     "cli": {"cli", "compat", "ops", "engine", "report", "", *BASE, *MIDDLE},
+    "__main__": {"cli"},
     "": {"compat", "ops", "engine", "report", *BASE, *MIDDLE},  # wtal_fast/__init__.py, lazily
 }
 

@@ -28,3 +28,6 @@ BFLOAT16 = {"rtol": 2e-2, "atol": 5e-2}
 # Forward pass, losses and gradients of the released code in float32, divided by the largest value of the tensor.
 RELEASED_FORWARD = {"rtol": 0.0, "atol": 1e-5}
 RELEASED_GRADIENT = {"rtol": 0.0, "atol": 1e-4}
+
+# Gradients of a loss against those of its restatement with loops, both in float64.
+FLOAT64_GRADIENT = {"rtol": 1e-8, "atol": 1e-10}

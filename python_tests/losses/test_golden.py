@@ -34,8 +34,8 @@ def test_terms_and_gradients(shared, method):
                         tolerances.RELEASED_FORWARD)
     if method == "backtal":  # its separation loss is not stored: what the others leave of the total
         stored = {name: float(case.arrays[f"loss/loss_{name}"]) for name in ("total", *OTHERS)}
-        rest = stored["total"] - sum(weight * stored[name] for name, weight in OTHERS.items())
-        assert_relative(terms["separation"].detach(), torch.tensor(rest, dtype=torch.float32), tolerances.RELEASED_FORWARD)
+        rest = torch.tensor(stored["total"] - sum(weight * stored[name] for name, weight in OTHERS.items()))
+        assert_relative(terms["separation"].detach(), rest, tolerances.RELEASED_FORWARD)
     terms["total"].backward()
     for name, parameter in case.model.named_parameters():
         assert_relative(parameter.grad, torch.from_numpy(case.arrays[f"grad/{name}"]), tolerances.RELEASED_GRADIENT)

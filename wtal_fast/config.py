@@ -34,6 +34,8 @@ Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_range)]
 
 
 class Section(BaseModel):
+    """Settings that refuse unknown keys and do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -58,6 +60,8 @@ class DataConfig(Section):
 
 
 class TrainConfig(Section):
+    """How long, with which optimizer and from which seed a model is trained, and which checkpoint is kept."""
+
     iterations: int | None = Field(None, ge=1)  # optimizer steps
     epochs: int | None = Field(None, ge=1)
     batch_size: int = Field(16, ge=1)
@@ -75,7 +79,7 @@ class TrainConfig(Section):
 
 
 class LocalizationConfig(Section):
-    """CASOutput -> Detections (spec.md 3.6, 4.6, 5.6, 6). The defaults are BaS-Net's of the paper."""
+    """CASOutput -> Detections. The defaults are those of the BaS-Net paper."""
 
     class_threshold: float = Field(0.25, ge=0)  # keep classes with score >= this
     class_fallback: Literal["none", "argmax"] = "none"  # what to do where no class is kept
@@ -107,6 +111,8 @@ class LocalizationConfig(Section):
 
 
 class EvaluationConfig(Section):
+    """At which tIoU the mAP is computed."""
+
     tiou: Thresholds = Field(expand_range("linspace(0.1,0.9,9)"))
     protocol: Literal["activitynet"] = "activitynet"
 

@@ -47,6 +47,7 @@ def sync_folder(folder: str | os.PathLike) -> None:
 
 
 def save_text(path: str | os.PathLike, text: str) -> None:
+    """Writes `text` as UTF-8 atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -39,6 +39,8 @@ class Sourced:
 
 @dataclass(frozen=True)
 class Preset:
+    """A preset as read: its dotted settings, each with its source, parents laid under it."""
+
     name: str
     method: str
     about: str

@@ -41,4 +41,5 @@ def _fail(message: str, code: int) -> int:
 
 
 def main() -> None:
+    """Runs the command line of this process and exits with its code."""
     sys.exit(run())

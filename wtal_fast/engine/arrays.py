@@ -60,6 +60,7 @@ def override(config: Config, flat: dict[str, Any]) -> Config:
 
 
 def flatten_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
+    """{"train": {"seed": 1}} as {"train.seed": 1}; dotted keys stay."""
     flat: dict[str, Any] = {}
     for key, value in overrides.items():
         if isinstance(value, dict):

@@ -38,7 +38,8 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict) -
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     digests = {name: _digest(tensor) for name, tensor in tensors.items()}
     header = json.dumps({"format": FORMAT, "sha256": digests, **metadata}, sort_keys=True)
-    save_file(tensors, path, metadata={"wtal_fast": header})  # one key: the order of several is not fixed
+    signed = hashlib.sha256(header.encode()).hexdigest() + header
+    save_file(tensors, path, metadata={"wtal_fast": signed})  # one key: the order of several is not fixed
     with open(path, "rb") as written:
         os.fsync(written.fileno())
 
@@ -47,22 +48,28 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """(tensors, metadata) of a file of save_tensors, every tensor checked against its SHA-256."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["wtal_fast"])
+            signed = (file.metadata() or {})["wtal_fast"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(path, expected="a wtal_fast checkpoint (safetensors)", found=f"{type(error).__name__}: {error}",
                          fix="the file is damaged or was not written by this package") from None
+    if hashlib.sha256(signed[64:].encode(errors="replace")).hexdigest() != signed[:64]:
+        raise InputError(path, "metadata", expected="the text that was saved", found="another SHA-256",
+                         fix="the file is damaged: take an older checkpoint")
+    header = json.loads(signed[64:])
     if header.get("format") != FORMAT:
         raise InputError(path, "format", expected=FORMAT, found=str(header.get("format")), fix="update wtal_fast")
-    for name, tensor in tensors.items():
-        if header["sha256"].get(name) != _digest(tensor):
+    for name in tensors.keys() | header["sha256"].keys():
+        if name not in tensors or header["sha256"].get(name) != _digest(tensors[name]):
             raise InputError(path, f"tensor {name}", expected="the bytes that were saved", found="another SHA-256",
                              fix="the file is damaged: take an older checkpoint")
     return tensors, header
 
 
 def _digest(tensor: torch.Tensor) -> str:
-    return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy()).hexdigest()
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class CheckpointFolder:
@@ -103,6 +110,7 @@ class CheckpointFolder:
 
 
 def model_metadata(config: Config, class_names: tuple[str, ...], step: int) -> dict:
+    """What a checkpoint says of its model besides the tensors."""
     return {"config": config.model_dump(mode="json"), "class_names": list(class_names), "step": step}
 
 

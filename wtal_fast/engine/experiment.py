@@ -81,6 +81,7 @@ def _shared(run: RunFolder, resume: bool) -> RunFolder | None:
 
 
 def check_width(config: Config, dataset: Dataset) -> None:
+    """Raises InputError where the features are not as wide as the model asks for."""
     expected = config.model.get("feature_dim")
     if expected is not None and dataset.feature_dim != expected:
         raise InputError(dataset.source, "feature width", expected=f"model.feature_dim={expected}",
@@ -88,6 +89,7 @@ def check_width(config: Config, dataset: Dataset) -> None:
 
 
 def check_device(device: str) -> None:
+    """Raises InputError where `device` is no device of this machine."""
     kind = device.partition(":")[0]
     if kind not in ("cpu", "cuda"):
         raise InputError("--device", expected="cpu or cuda", found=device)

@@ -48,11 +48,13 @@ def method_names() -> list[str]:
 
 
 def load_plugins() -> None:
+    """Calls the entry points of group wtal_fast.methods: other packages register their methods there."""
     for point in entry_points(group="wtal_fast.methods"):
         point.load()()
 
 
 def find_method(name: str) -> Method:
+    """The registered method `name`, else wtal_fast.models.<name> with wtal_fast.losses.<name>; else InputError."""
     if name in _registered:
         return _registered[name]
     if name not in method_names():
@@ -80,8 +82,10 @@ def restore_config(values: dict, source: str) -> Config:
 
 
 def build_model(config: Config, num_classes: int):
+    """A fresh model of the configured method."""
     return find_method(config.method).model(num_classes=num_classes, **config.model)
 
 
 def build_loss(config: Config):
+    """The loss of the configured method."""
     return find_method(config.method).loss(**config.loss)

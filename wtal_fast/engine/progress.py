@@ -23,6 +23,8 @@ class LineProgress:
 
 
 class BarProgress:
+    """A bar on a terminal."""
+
     def __init__(self, bar, task):
         self.bar, self.task = bar, task
 
@@ -31,6 +33,8 @@ class BarProgress:
 
 
 class NoProgress:
+    """Shows nothing."""
+
     def update(self, done: int, note: str = "") -> None:
         pass
 

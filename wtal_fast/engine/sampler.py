@@ -15,6 +15,7 @@ def derived_seed(seed: int, step: int, stream: str) -> int:
 
 
 def generator(seed: int, step: int, stream: str) -> torch.Generator:
+    """A CPU generator that depends on nothing but its arguments, so that a resumed run draws the same."""
     return torch.Generator().manual_seed(derived_seed(seed, step, stream))
 
 

@@ -72,5 +72,6 @@ def weighted_total(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[
 
 
 def check_choice(loss: str, name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises ValueError where `value` is none of `choices`."""
     if value not in choices:
         raise ValueError(f"{loss}: {name} must be one of {choices}, got {value!r}")

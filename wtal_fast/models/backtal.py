@@ -73,6 +73,8 @@ class BaseModule(nn.Module):
 
 
 class ClassifierModule(nn.Module):
+    """CAS logits of hidden features: a pointwise convolution without bias, zero in the padding."""
+
     def __init__(self, hidden_dim: int, num_outputs: int):
         super().__init__()
         self.conv = TemporalConv(hidden_dim, num_outputs, 1, bias=False)

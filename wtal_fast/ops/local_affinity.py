@@ -24,6 +24,7 @@ def local_affinity(embedding: Tensor, kernel_size: int = 3) -> Tensor:
 
 
 def check_kernel_size(op: str, kernel_size: int) -> None:
+    """Raises TypeError or ValueError where `kernel_size` is no odd positive int; `op` is named in the message."""
     if isinstance(kernel_size, bool) or not isinstance(kernel_size, int):
         raise TypeError(f"{op}: kernel_size must be an int, got {type(kernel_size).__name__}")
     if kernel_size < 1 or kernel_size % 2 == 0:

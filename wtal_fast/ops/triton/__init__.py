@@ -24,6 +24,7 @@ def dispatch_keys() -> list[str]:
 
 
 def kernels() -> dict[str, object]:
+    """Op name -> Triton function, of every module here."""
     found = {}
     for module in pkgutil.iter_modules(__path__):
         found |= importlib.import_module(f"{__name__}.{module.name}").KERNELS

@@ -1,3 +1,5 @@
+"""Ground truth and detection files of every layout, read and refused."""
+
 import json
 import subprocess
 import sys

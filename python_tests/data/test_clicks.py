@@ -1,3 +1,5 @@
+"""Click files of every layout, read and refused."""
+
 import numpy as np
 import pytest
 from hypothesis import given

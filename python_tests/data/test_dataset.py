@@ -1,3 +1,5 @@
+"""Features, annotations and clicks as one data set, and the batches made of it."""
+
 import json
 import shutil
 

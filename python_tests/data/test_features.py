@@ -1,3 +1,5 @@
+"""Feature folders of every layout, read and refused."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Sampling of snippets against plain loops."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Simulated features: repeatable, and as informative as they claim to be."""
+
 import numpy as np
 import torch
 

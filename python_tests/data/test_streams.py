@@ -1,3 +1,5 @@
+"""The bundled streams: what they hold and how they were packed."""
+
 import hashlib
 import pickle
 import subprocess

@@ -161,6 +161,12 @@ def test_no_detections(rows, logits, threshold):
     assert len(found) == 0 and found.segments.shape == (0, 2) and found.video_ids == ("v",)
 
 
+def test_no_videos():
+    output, batch = random_batch()
+    found = localize(*take(output, batch, []), SETTINGS["backtal"], NAMES)
+    assert len(found) == 0 and found.video_ids == ()
+
+
 def test_one_snippet():
     output, batch = one_video([[0.9]] * 3, duration=0.64)
     settings = LocalizationConfig(normalize="none", thresholds=(0.5,), upsample_factor=24)

@@ -63,7 +63,7 @@ def sample_counts(lengths: Tensor, frame_counts: Tensor | None, config: Localiza
         return lengths
     if frame_counts is None:
         raise ValueError("localize: upsample='half_pixel' needs batch.frame_counts, got None")
-    if int(frame_counts.min()) < 1:
+    if bool((frame_counts < 1).any()):
         raise ValueError(f"localize: batch.frame_counts must be at least 1, got {int(frame_counts.min())}")
     return frame_counts
 

@@ -89,7 +89,7 @@ def _check(output: CASOutput, batch: FeatureBatch, config: LocalizationConfig, n
         raise ValueError("localize: a gate and magnitude thresholds need output.magnitude, got None")
     if config.magnitude_thresholds and config.magnitude_source == "gate" and config.gate == "none":
         raise ValueError("localize: magnitude_source='gate' needs a gate, got gate='none'")
-    if int(batch.lengths.min()) < 1:
+    if bool((batch.lengths < 1).any()):
         raise ValueError(f"localize: every video needs at least one snippet, got lengths {batch.lengths.tolist()}")
     valid = valid_snippets(batch.lengths, output.cas_logits.shape[1])
     for name in ("cas_logits", "video_logits", "magnitude"):

@@ -114,7 +114,7 @@ class EvaluationConfig(Section):
     """At which tIoU the mAP is computed."""
 
     tiou: Thresholds = Field(expand_range("linspace(0.1,0.9,9)"))
-    protocol: Literal["activitynet"] = "activitynet"
+    protocol: Literal["activitynet", "activitynet_numpy"] = "activitynet"
 
 
 class Config(Section):

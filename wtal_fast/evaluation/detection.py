@@ -10,8 +10,11 @@ from typing import Literal
 import numpy as np
 
 from wtal_fast.errors import InputError
-from wtal_fast.evaluation import _door
+from wtal_fast.evaluation import _door, reference
 from wtal_fast.structures import Annotations, Detections
+
+
+PROTOCOLS = ("activitynet", "activitynet_numpy")
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
                   other_videos: Literal["false_positives", "ignore"] = "false_positives") -> DetectionMetrics:
     """Mean average precision of `detections` against all of `annotations`.
 
-    tiou: thresholds in (0, 1]; a detection needs tIoU >= the threshold. The protocol is that of
-    ops.average_precision; classes and videos are matched by name, mAP is the mean over the classes that occur in
+    tiou: thresholds in (0, 1]; a detection needs tIoU >= the threshold. protocol "activitynet" is that of
+    ops.average_precision; "activitynet_numpy" lets this machine's NumPy order equal overlaps, as the official script
+    does: slower, and equal to published tables that hold such ties to the last digit. Classes and videos are matched by name, mAP is the mean over the classes that occur in
     `annotations`, and a class nobody detected counts 0. Instances of zero length stay in the count and cannot be found.
     Detections of labels without ground truth are ignored. Those of videos that are not annotated count as false
     positives, as the protocol has it, or are ignored, as `other_videos` says. A warning counts both.
@@ -54,11 +58,11 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
     Raises InputError for annotations without instances, segments that are not finite or end before they start, and
     scores that are not finite.
     """
-    if protocol != "activitynet":
-        raise ValueError(f"detection_map: protocol must be 'activitynet', got {protocol!r}")
+    if protocol not in PROTOCOLS:
+        raise InputError("protocol", expected=" or ".join(PROTOCOLS), found=repr(protocol))
     thresholds = np.asarray(tiou, dtype=np.float64)
     if thresholds.ndim != 1 or not len(thresholds) or not ((thresholds > 0) & (thresholds <= 1)).all():
-        raise ValueError(f"detection_map: tiou must be a list of thresholds in (0, 1], got {tiou!r}")
+        raise InputError("tiou", expected="thresholds in (0, 1]", found=repr(tiou))
     subset = _subset(annotations, subset)
     _check(annotations, detections)
 
@@ -68,7 +72,8 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
     if other_videos not in ("false_positives", "ignore"):
         raise ValueError(f"detection_map: other_videos must be 'false_positives' or 'ignore', got {other_videos!r}")
     rows, pred_groups = _scored(annotations, detections, labels, other_videos == "ignore")
-    precision = _door.average_precision(
+    average_precision = _door.average_precision if protocol == "activitynet" else _unstable_average_precision
+    precision = average_precision(
         np.ascontiguousarray(detections.segments[rows], dtype=np.float64),
         np.ascontiguousarray(detections.scores[rows], dtype=np.float64), pred_groups,
         np.ascontiguousarray(annotations.segments, dtype=np.float64), gt_groups, len(labels), thresholds)  # [Q, C]
@@ -78,6 +83,10 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
         num_detections=len(rows), tiou=tuple(thresholds.tolist()), map=tuple(means.tolist()),
         average_map=float(means.mean()),
         per_class={label: tuple(precision[:, index].tolist()) for index, label in enumerate(labels)})
+
+
+def _unstable_average_precision(*arrays) -> np.ndarray:
+    return reference.average_precision(*arrays, unstable=True)
 
 
 def _subset(annotations: Annotations, subset: str | None) -> str:

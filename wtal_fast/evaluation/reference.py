@@ -7,13 +7,13 @@ import numpy as np
 
 def average_precision(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_groups: np.ndarray,
                       gt_segments: np.ndarray, gt_groups: np.ndarray, num_classes: int,
-                      tiou_thresholds: np.ndarray) -> np.ndarray:
+                      tiou_thresholds: np.ndarray, unstable: bool = False) -> np.ndarray:
     """Average precision [Q, num_classes] by the ActivityNet protocol, as wtal_fast.ops.average_precision.
 
     Segments [N, 2], [M, 2] and scores [N] float64, groups [N], [M] int64 = video * num_classes + class.
-    0 for a class nobody predicted, NaN for a class without ground truth.
+    0 for a class nobody predicted, NaN for a class without ground truth. unstable: as in claims.
     """
-    claimed = claims(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, tiou_thresholds)
+    claimed = claims(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, tiou_thresholds, unstable)
     pred_classes, instances = pred_groups % num_classes, np.bincount(gt_groups % num_classes, minlength=num_classes)
     result = np.zeros((len(tiou_thresholds), num_classes))
     order = np.lexsort((-pred_scores, pred_classes))  # by class, falling score, index
@@ -28,13 +28,13 @@ def average_precision(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_g
 
 
 def claims(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_groups: np.ndarray, gt_segments: np.ndarray,
-           gt_groups: np.ndarray, tiou_thresholds: np.ndarray) -> np.ndarray:
+           gt_groups: np.ndarray, tiou_thresholds: np.ndarray, unstable: bool = False) -> np.ndarray:
     """Which instance each prediction claims at each threshold: row of gt_segments or -1, [N, Q] int64.
 
     Predictions of a group go by falling score (equal scores: the lower index first). Each takes, of the instances
     nobody has claimed at this threshold, the one with the largest tIoU if that is >= the threshold; of equal tIoU the
     higher index, since the official evaluation reads an ascending sort backwards (an unstable one: with more than 16
-    instances its choice depends on the NumPy build and the processor, ours does not).
+    instances its choice depends on the NumPy build and the processor, ours does not). unstable=True sorts as it does.
     """
     claimed = np.full((len(pred_segments), len(tiou_thresholds)), -1, dtype=np.int64)
     pred_order, gt_order = np.lexsort((-pred_scores, pred_groups)), np.argsort(gt_groups, kind="stable")
@@ -47,18 +47,13 @@ def claims(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_groups: np.n
         free = np.ones((g1 - g0, len(tiou_thresholds)), dtype=bool)
         for pred in pred_order[p0:p1]:
             iou = paired_iou(gt_segments[instances], pred_segments[pred])  # [J]
-            falling = falling_order(iou)
+            falling = np.argsort(iou, kind="quicksort" if unstable else "stable")[::-1]
             candidates = np.where(free[falling], iou[falling, None], -1.0)  # [J, Q]
             first = candidates.argmax(axis=0)  # [Q], the first of equal ones
             hit, best = candidates[first, levels] >= tiou_thresholds, falling[first]
             claimed[pred, hit] = instances[best[hit]]
             free[best[hit], levels[hit]] = False
     return claimed
-
-
-def falling_order(iou: np.ndarray) -> np.ndarray:
-    """Indices [J] by falling tIoU, equal ones by falling index."""
-    return np.argsort(iou, kind="stable")[::-1]
 
 
 def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -31,3 +31,14 @@ RELEASED_GRADIENT = {"rtol": 0.0, "atol": 1e-4}
 
 # Gradients of a loss against those of its restatement with loops, both in float64.
 FLOAT64_GRADIENT = {"rtol": 1e-8, "atol": 1e-10}
+
+# A kernel against the reference of its op, by dtype: sums in another order, one rounding to the dtype of the result.
+KERNEL = {
+    "float64": {"rtol": 1e-13, "atol": 1e-13},
+    "float32": {"rtol": 2e-6, "atol": 1e-6},
+    "bfloat16": {"rtol": 1e-2, "atol": 1e-6},
+    "float16": {"rtol": 2e-3, "atol": 1e-6},
+}
+
+# Gradients against central differences, float64.
+GRADCHECK = {"eps": 1e-6, "atol": 1e-7, "rtol": 1e-6}

@@ -64,6 +64,11 @@ def _load(name: str) -> tuple[ctypes.CDLL | None, str]:
 _libraries = {name: _load(name) for name in ("_C_cpu", "_C_cuda")}
 
 
+def library(name: str) -> tuple[ctypes.CDLL | None, str]:
+    """The compiled library `_C_cpu` or `_C_cuda` of this process, or None and why it is absent."""
+    return _libraries[name]
+
+
 class _Override:
     """Kernels put before those of the dispatcher's table, until removed."""
 

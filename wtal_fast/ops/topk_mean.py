@@ -80,14 +80,24 @@ def _check_counts(name: str, counts: Tensor, scores: Tensor, steps: int) -> None
             raise ValueError(f"topk_mean: {name} must be in 0..T = 0..{steps}, got values from {least} to {most}")
 
 
-def _rank(scores, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
-    """Place of each snippet in the order of selection [B, T, C], and how many are selected [B, 1, 1]."""
+def lengths_and_counts(scores, k, k_per_video, lengths) -> tuple[Tensor, Tensor]:
+    """Valid snippets [B] and selected snippets [B] of each video, within range."""
     batch, steps, _ = scores.shape
-    time = torch.arange(steps, device=scores.device)[:, None]  # [T, 1]
     length = torch.full((batch,), steps, device=scores.device) if lengths is None else lengths.clamp(0, steps)
     wanted = torch.full_like(length, k) if k_per_video is None else k_per_video.clamp_min(0)
-    count = torch.minimum(wanted, length)[:, None, None]  # [B, 1, 1]
-    padding = (time >= length[:, None, None]).expand_as(scores)
+    return length, torch.minimum(wanted, length)
+
+
+def sum_dtype(scores: Tensor) -> torch.dtype:
+    """What sums of scores are kept in."""
+    return torch.promote_types(scores.dtype, torch.float32)
+
+
+def _rank(scores, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
+    """Place of each snippet in the order of selection [B, T, C], and how many are selected [B, 1, 1]."""
+    length, count = (each[:, None, None] for each in lengths_and_counts(scores, k, k_per_video, lengths))
+    time = torch.arange(scores.shape[1], device=scores.device)[:, None]  # [T, 1]
+    padding = (time >= length).expand_as(scores)
     canonical = torch.where(scores.isnan(), torch.nan, scores + 0.0)  # one NaN, no -0: nothing to order but values
     order = canonical.argsort(dim=1, descending=largest, stable=True)
     order = order.gather(1, padding.gather(1, order).argsort(dim=1, stable=True))  # padding behind everything
@@ -96,7 +106,7 @@ def _rank(scores, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
 
 def _reference(scores, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
     rank, count = _rank(scores, k, k_per_video, lengths, largest)
-    exact = scores.to(_sum_dtype(scores))
+    exact = scores.to(sum_dtype(scores))
     mean = torch.where(rank < count, exact, 0).sum(1) / count[:, 0].clamp_min(1)  # [B, C]
     time = torch.arange(scores.shape[1], device=scores.device)[:, None]
     last = torch.where(rank == count - 1, time + 1, 0).sum(1) - 1  # [B, C]
@@ -110,16 +120,12 @@ def _fake(scores, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
 
 def _backward_reference(grad_mean, scores, last, k, k_per_video, lengths, largest) -> Tensor:
     rank, count = _rank(scores, k, k_per_video, lengths, largest)
-    share = (grad_mean.to(_sum_dtype(scores))[:, None] / count.clamp_min(1)).to(scores.dtype)  # [B, 1, C]
+    share = (grad_mean.to(sum_dtype(scores))[:, None] / count.clamp_min(1)).to(scores.dtype)  # [B, 1, C]
     return torch.empty_like(scores).copy_(torch.where(rank < count, share, 0))
 
 
 def _backward_fake(grad_mean, scores, last, k, k_per_video, lengths, largest) -> Tensor:
     return torch.empty_like(scores)
-
-
-def _sum_dtype(scores: Tensor) -> torch.dtype:
-    return torch.promote_types(scores.dtype, torch.float32)
 
 
 def _setup_context(ctx, inputs, output) -> None:

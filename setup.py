@@ -5,8 +5,8 @@ wtal_fast/_C_cpu.abi3.so  op kernels for CPUs: needs torch >= 2.11 headers as we
 wtal_fast/_C_cuda.abi3.so op kernels for NVIDIA GPUs: needs nvcc as well, but no GPU and no CUDA build of torch
 
 A part whose tools are missing is left out and the package runs on its reference backend, except that WTAL_NATIVE=1
-makes a missing NumPy or CPU part an error, WTAL_CUDA=1 a missing CUDA part; 0 leaves them out. Unasked, CUDA kernels are
-built beside a CUDA build of torch only; WTAL_CUDA_ARCHITECTURES="80 90" names GPUs.
+makes a missing NumPy or CPU part an error, WTAL_CUDA=1 a missing CUDA part; 0 leaves them out. Unasked, CUDA kernels
+are built beside a CUDA build of torch only; WTAL_CUDA_ARCHITECTURES="80 90" names GPUs.
 Sources are globbed. A file in csrc/cpu/isa/ is compiled once per instruction set of ISA_FLAGS, each in its namespace.
 """
 

@@ -34,10 +34,10 @@ def run_demo(output: Path, seed: int = 0, methods=METHODS, show: bool = True) ->
 
 
 def baselines(test: Dataset, seed: int = 0, tiou=DEMO_TIOU) -> dict[str, dict]:
-    """Metrics of random segments and of one whole-stream detection with the true label."""
+    """Metrics of random segments and of one whole-stream detection, both with the true labels."""
     durations, protocol = test.durations.numpy(), EvaluationConfig().protocol
     found = {
-        "random segments": random_segments(test.annotations, durations, seed),
+        "random segments, oracle labels": random_segments(test.annotations, durations, seed),
         "whole stream, oracle labels": whole_video_oracle(test.annotations, durations),
     }
     return {name: detection_map(test.annotations, detections, tiou, protocol).to_json() for name, detections in found.items()}

@@ -76,6 +76,7 @@ def op_library(name, sources, torch, variable, include_dirs=(), library_dirs=(),
                      define_macros=[("TORCH_TARGET_VERSION", target), ("TORCH_STABLE_ONLY", None)],
                      include_dirs=["csrc", str(torch / "include"), *include_dirs],
                      library_dirs=[str(torch / "lib"), *library_dirs],
+                     extra_compile_args=[f"-ffile-prefix-map={torch / 'include'}/="],  # no local paths in messages
                      extra_link_args=[*keep, "-ltorch", "-ltorch_cpu", *link])
 
 
@@ -124,8 +125,8 @@ class BuildParts(build_ext):
             return self.compile_cuda(ext, source)
         built = [f"-DWTAL_HAVE_{name.upper()}" for name in ISA_FLAGS]
         levels = [f"-DWTAL_ISA={isa}", *ISA_FLAGS[isa]] if isa else built
-        return self.compiler.compile([source], output_dir=os.path.join(self.build_temp, isa), macros=ext.define_macros,
-                                     include_dirs=ext.include_dirs, extra_postargs=CXX_FLAGS + levels)[0]
+        return self.compiler.compile([source], os.path.join(self.build_temp, isa), ext.define_macros, ext.include_dirs,
+                                     extra_postargs=CXX_FLAGS + levels + ext.extra_compile_args)[0]
 
     def compile_cuda(self, ext, source):
         target = Path(self.build_temp, source).with_suffix(".cu.o")
@@ -135,7 +136,7 @@ class BuildParts(build_ext):
         chosen = [number for number in CUDA_ARCHITECTURES if f"sm_{number}" in known]
         codes = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in chosen]
         codes += [f"-gencode=arch=compute_{number},code=compute_{number}" for number in chosen[-1:]]
-        paths = [f"-I{folder}" for folder in ext.include_dirs]
+        paths = [f"-I{folder}" for folder in ext.include_dirs] + ["-Xcompiler", *ext.extra_compile_args]
         macros = [f"-D{name}" if value is None else f"-D{name}={value}" for name, value in ext.define_macros]
         command = [nvcc, *NVCC_FLAGS, *codes, *macros, *paths, "-c", source, "-o", target]
         if not chosen or subprocess.run(command).returncode:

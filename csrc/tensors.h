@@ -1,5 +1,6 @@
-// Reading tensors, for csrc/cpu and csrc/cuda. torch is reached through its stable ABI only: one binary serves torch 2.11 and later.
-// Checks here keep memory safe; the messages a user sees come from wtal_fast/ops/<op>.py, which checks first.
+// Reading tensors, for csrc/cpu and csrc/cuda. torch is reached through its stable ABI only: one binary serves
+// torch 2.11 and later. Checks here keep memory safe; the messages a user sees come from wtal_fast/ops/<op>.py, which
+// checks first.
 #pragma once
 
 #include <torch/csrc/stable/library.h>

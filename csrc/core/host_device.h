@@ -1,5 +1,6 @@
 // WTAL_INLINE: a function of csrc/core, compiled for the CPU and, by nvcc, for the GPU too.
-// `static`: each object file keeps its own copy, so the linker never swaps code compiled for one instruction set into another.
+// `static`: each object file keeps its own copy, so the linker never swaps code compiled for one instruction set into
+// another.
 #pragma once
 
 #ifdef __CUDACC__

@@ -85,11 +85,14 @@ template <typename Number>
 WTAL_INLINE typename Ordering<Number>::Real to_real(typename Ordering<Number>::Key bits) {
   if constexpr (std::is_same_v<Number, BFloat16>) return bit_copy<float>(uint32_t(uint16_t(bits)) << 16);
 #ifdef __CUDACC__
-  else if constexpr (std::is_same_v<Number, Float16>) return __half2float(__ushort_as_half(uint16_t(bits)));
+  else if constexpr (std::is_same_v<Number, Float16>)
+    return __half2float(__ushort_as_half(uint16_t(bits)));
 #else
-  else if constexpr (std::is_same_v<Number, Float16>) return float(bit_copy<_Float16>(bits));
+  else if constexpr (std::is_same_v<Number, Float16>)
+    return float(bit_copy<_Float16>(bits));
 #endif
-  else return bit_copy<typename Ordering<Number>::Real>(bits);
+  else
+    return bit_copy<typename Ordering<Number>::Real>(bits);
 }
 
 // The bits of the nearest number, ties to even.
@@ -101,11 +104,14 @@ WTAL_INLINE typename Ordering<Number>::Key from_real(typename Ordering<Number>::
     return Key(value != value ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
   }
 #ifdef __CUDACC__
-  else if constexpr (std::is_same_v<Number, Float16>) return Key(__half_as_ushort(__float2half_rn(value)));
+  else if constexpr (std::is_same_v<Number, Float16>)
+    return Key(__half_as_ushort(__float2half_rn(value)));
 #else
-  else if constexpr (std::is_same_v<Number, Float16>) return bit_copy<Key>(_Float16(value));
+  else if constexpr (std::is_same_v<Number, Float16>)
+    return bit_copy<Key>(_Float16(value));
 #endif
-  else return bit_copy<Key>(value);
+  else
+    return bit_copy<Key>(value);
 }
 
 }  // namespace wtal

@@ -5,7 +5,8 @@
 
 namespace wtal {
 
-// Intersection over union of lengths; 0 where the union has no length. `offset` is added to every length (released code: 1 s).
+// Intersection over union of lengths; 0 where the union has no length. `offset` is added to every length (released
+// code: 1 s).
 template <typename Real>
 WTAL_INLINE Real temporal_iou(Real start_a, Real end_a, Real start_b, Real end_b, Real offset = Real(0)) {
   const Real overlap = (end_a < end_b ? end_a : end_b) - (start_a > start_b ? start_a : start_b) + offset;

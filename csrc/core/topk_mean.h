@@ -1,4 +1,5 @@
-// The top-k mean as plain numbers and pointers, the same for every device. See wtal_fast/ops/topk_mean.py for what it computes.
+// The top-k mean as plain numbers and pointers, the same for every device. See wtal_fast/ops/topk_mean.py for what it
+// computes.
 #pragma once
 
 #include "core/ordered_key.h"
@@ -13,12 +14,13 @@ struct TopkMean {
   int64_t videos, time, channels;
   const void* scores;  // [videos, time, channels]
   Strides scores_strides;
-  int64_t k;                // of every video, unless k_per_video is given
+  int64_t k;                   // of every video, unless k_per_video is given
   const int64_t* k_per_video;  // [videos] or null
   const int64_t* lengths;      // [videos] or null: every snippet is valid
   bool largest;
-  int64_t* last;  // [videos, channels] index of the k-th selected snippet, -1 where none is; written forward, read backward
-  void* mean;     // forward: [videos, channels]
+  int64_t*
+      last;  // [videos, channels] index of the k-th selected snippet, -1 where none is; written forward, read backward
+  void* mean;             // forward: [videos, channels]
   const void* grad_mean;  // backward: [videos, channels]
   void* grad_scores;      // backward: [videos, time, channels]
   Strides grad_strides;

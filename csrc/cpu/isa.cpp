@@ -13,8 +13,9 @@ wtal::Isa detect() {
   __builtin_cpu_init();
   const auto v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
                   __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
-  const auto v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const auto v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
   level = v3 ? (v4 ? 2 : 1) : 0;
 #endif
   if (const char* asked = std::getenv("WTAL_ISA"))
@@ -31,4 +32,6 @@ wtal::Isa wtal::fastest_isa() {
 }
 
 // Read by wtal_fast/ops/_library.py for `wtal-fast env`.
-extern "C" __attribute__((visibility("default"))) const char* wtal_fast_isa() { return kNames[int(wtal::fastest_isa())]; }
+extern "C" __attribute__((visibility("default"))) const char* wtal_fast_isa() {
+  return kNames[int(wtal::fastest_isa())];
+}

@@ -1,11 +1,11 @@
 // Kernels compiled once per instruction set, and the choice between them when the library is loaded.
 //
-//   WTAL_PER_ISA(void kernel(const Arguments&, int64_t begin, int64_t end))   in a header: declares baseline::kernel, avx2::kernel, ...
-//   namespace wtal::WTAL_ISA { void kernel(...) { ... } }                     in csrc/cpu/isa/<op>.cpp: defines one of them
-//   WTAL_FASTEST(kernel)(arguments, 0, n)                                     in csrc/cpu/<op>.cpp: calls the best one
+//   WTAL_PER_ISA(void kernel(const Arguments&))            in a header: declares baseline::kernel, avx2::kernel, ...
+//   namespace wtal::WTAL_ISA { void kernel(...) { ... } }  in csrc/cpu/isa/<op>.cpp: defines one of them
+//   WTAL_FASTEST(kernel)(arguments)                        in csrc/cpu/<op>.cpp: calls the best one
 //
-// Everything else in csrc/cpu/isa/ must be static or in an unnamed namespace: the linker keeps one copy of an inline function, and
-// a copy compiled for AVX-512 would then run on a machine without it.
+// Everything else in csrc/cpu/isa/ must be static or in an unnamed namespace: the linker keeps one copy of an inline
+// function, and a copy compiled for AVX-512 would then run on a machine without it.
 #pragma once
 
 namespace wtal {
@@ -17,11 +17,17 @@ Isa fastest_isa();
 
 }  // namespace wtal
 
-#define WTAL_PER_ISA(declaration)                \
-  namespace wtal {                               \
-  namespace baseline { declaration; }            \
-  namespace avx2 { declaration; }                \
-  namespace avx512 { declaration; }              \
+#define WTAL_PER_ISA(declaration) \
+  namespace wtal {                \
+  namespace baseline {            \
+  declaration;                    \
+  }                               \
+  namespace avx2 {                \
+  declaration;                    \
+  }                               \
+  namespace avx512 {              \
+  declaration;                    \
+  }                               \
   }
 
 #ifdef WTAL_HAVE_AVX512

@@ -18,8 +18,8 @@ struct Free {
 };
 using Scratch = std::unique_ptr<void, Free>;
 
-// A row that is contiguous in time is a job of its own. Other layouts share cache lines between channels, so a job takes many
-// of them, as long as every thread has a job.
+// A row that is contiguous in time is a job of its own. Other layouts share cache lines between channels, so a job
+// takes many of them, as long as every thread has a job.
 Jobs split(const TopkMean& op) {
   if (op.scores_strides.time == 1) return {1, op.channels};
   const int64_t threads = torch::stable::get_num_threads();
@@ -48,7 +48,8 @@ std::tuple<Tensor, Tensor> topk_mean(const Tensor& scores, int64_t k, const std:
 }
 
 Tensor topk_mean_backward(const Tensor& grad_mean, const Tensor& scores, const Tensor& last, int64_t k,
-                          const std::optional<Tensor>& k_per_video, const std::optional<Tensor>& lengths, bool largest) {
+                          const std::optional<Tensor>& k_per_video, const std::optional<Tensor>& lengths,
+                          bool largest) {
   const auto run = [](const TopkMean& op, NumberType type) {
     const Jobs jobs = split(op);
     torch::stable::parallel_for(0, op.videos * jobs.per_video, grain(op, jobs), [&](int64_t begin, int64_t end) {

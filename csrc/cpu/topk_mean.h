@@ -21,5 +21,6 @@ WTAL_INLINE int64_t row_stride(const TopkMean& op) { return (op.time + kRowBlock
 }  // namespace wtal
 
 // Jobs [begin, end). Scratch: width * row_stride keys, on a 64-byte boundary.
-WTAL_PER_ISA(void topk_mean(const TopkMean& op, NumberType type, const Jobs& jobs, int64_t begin, int64_t end, void* scratch))
+WTAL_PER_ISA(void topk_mean(const TopkMean& op, NumberType type, const Jobs& jobs, int64_t begin, int64_t end,
+                            void* scratch))
 WTAL_PER_ISA(void topk_mean_backward(const TopkMean& op, NumberType type, const Jobs& jobs, int64_t begin, int64_t end))

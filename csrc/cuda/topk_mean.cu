@@ -48,13 +48,18 @@ auto on_device_of(const Tensor& scores, const Run& run) {
 
 std::tuple<Tensor, Tensor> topk_mean(const Tensor& scores, int64_t k, const std::optional<Tensor>& k_per_video,
                                      const std::optional<Tensor>& lengths, bool largest) {
-  const auto run = [](auto number, const TopkMean& op, cudaStream_t stream) { launch_forward<decltype(number)>(op, stream); };
+  const auto run = [](auto number, const TopkMean& op, cudaStream_t stream) {
+    launch_forward<decltype(number)>(op, stream);
+  };
   return topk_mean_forward(scores, k, k_per_video, lengths, largest, on_device_of(scores, run));
 }
 
 Tensor topk_mean_backward(const Tensor& grad_mean, const Tensor& scores, const Tensor& last, int64_t k,
-                          const std::optional<Tensor>& k_per_video, const std::optional<Tensor>& lengths, bool largest) {
-  const auto run = [](auto number, const TopkMean& op, cudaStream_t stream) { launch_backward<decltype(number)>(op, stream); };
+                          const std::optional<Tensor>& k_per_video, const std::optional<Tensor>& lengths,
+                          bool largest) {
+  const auto run = [](auto number, const TopkMean& op, cudaStream_t stream) {
+    launch_backward<decltype(number)>(op, stream);
+  };
   return topk_mean_gradient(grad_mean, scores, last, k, k_per_video, lengths, largest, on_device_of(scores, run));
 }
 

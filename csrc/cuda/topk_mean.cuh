@@ -1,6 +1,6 @@
-// Exact selection by bisection on integer keys, as on the CPU (csrc/cpu/isa/topk_mean.cpp). A row is held in the registers of a warp,
-// of a block where it is longer, and is read again for each count where it is longer still. No sort, no index list, nothing read by
-// the host: the launch depends on the shape alone.
+// Exact selection by bisection on integer keys, as on the CPU (csrc/cpu/isa/topk_mean.cpp). A row is held in the
+// registers of a warp, of a block where it is longer, and is read again for each count where it is longer still. No
+// sort, no index list, nothing read by the host: the launch depends on the shape alone.
 #pragma once
 
 #include "core/topk_mean.h"
@@ -17,7 +17,8 @@ using Wide = std::conditional_t<sizeof(Key) == 8, int64_t, int32_t>;  // shuffle
 // Combines one value of each thread of `kWarps` warps, in one order for all of them.
 template <int kWarps, typename T, typename Combine>
 __device__ T combine_all(T value, Combine combine) {
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+  for (int distance = kWarp / 2; distance > 0; distance /= 2)
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
   if constexpr (kWarps > 1) {
     __shared__ T of_warp[kWarps];
     __syncthreads();  // the values of the call before have been read
@@ -74,7 +75,8 @@ struct Row {
 };
 
 template <typename Number, int kPerThread, int kWarps>
-__global__ void __launch_bounds__(kWarp* kWarps*(kWarps == 1 ? kRowsPerBlock : 1)) topk_mean_kernel(const TopkMean op) {
+__global__ void __launch_bounds__(kWarp * kWarps * (kWarps == 1 ? kRowsPerBlock : 1))
+    topk_mean_kernel(const TopkMean op) {
   using Keys = Row<Number, kPerThread, kWarps>;
   using Key = typename Keys::Key;
   using Bits = std::make_unsigned_t<Key>;
@@ -89,7 +91,8 @@ __global__ void __launch_bounds__(kWarp* kWarps*(kWarps == 1 ? kRowsPerBlock : 1
     if (thread == 0) op.last[index] = -1;
     return;
   }
-  const Narrow* scores = static_cast<const Narrow*>(op.scores) + offset(op.scores_strides, video, 0, index % op.channels);
+  const Narrow* scores =
+      static_cast<const Narrow*>(op.scores) + offset(op.scores_strides, video, 0, index % op.channels);
   Keys row{scores, op.scores_strides.time, n, op.largest, thread};
   row.load();
 
@@ -148,10 +151,12 @@ __global__ void __launch_bounds__(kWarp* kWarps*(kWarps == 1 ? kRowsPerBlock : 1
 
 // One thread an element, in the order of memory.
 template <typename Number>
-__global__ void __launch_bounds__(256) topk_mean_backward_kernel(const TopkMean op, bool time_is_contiguous, int64_t blocks_per_video) {
+__global__ void __launch_bounds__(256)
+    topk_mean_backward_kernel(const TopkMean op, bool time_is_contiguous, int64_t blocks_per_video) {
   using Key = typename Ordering<Number>::Key;
   using Real = typename Ordering<Number>::Real;
-  const int64_t video = blockIdx.x / blocks_per_video, element = blockIdx.x % blocks_per_video * blockDim.x + threadIdx.x;
+  const int64_t video = blockIdx.x / blocks_per_video,
+                element = blockIdx.x % blocks_per_video * blockDim.x + threadIdx.x;
   if (element >= op.time * op.channels) return;
   const int64_t t = time_is_contiguous ? element % op.time : element / op.channels;
   const int64_t channel = time_is_contiguous ? element / op.time : element % op.channels;
@@ -162,7 +167,8 @@ __global__ void __launch_bounds__(256) topk_mean_backward_kernel(const TopkMean 
     const Key key = to_key<Number>(scores[offset(op.scores_strides, video, t, channel)], op.largest);
     const Key kth = to_key<Number>(scores[offset(op.scores_strides, video, last, channel)], op.largest);
     if (key > kth || (key == kth && t <= last))
-      gradient = from_real<Number>(to_real<Number>(static_cast<const Key*>(op.grad_mean)[row]) / Real(count_of(op, video)));
+      gradient =
+          from_real<Number>(to_real<Number>(static_cast<const Key*>(op.grad_mean)[row]) / Real(count_of(op, video)));
   }
   static_cast<Key*>(op.grad_scores)[offset(op.grad_strides, video, t, channel)] = gradient;
 }

@@ -23,7 +23,7 @@ using Array = pybind11::array_t<T, pybind11::array::c_style | pybind11::array::f
 
 }  // namespace wtal
 
-#define WTAL_NUMPY_BINDINGS                             \
+#define WTAL_NUMPY_BINDINGS                            \
   static void add_bindings(pybind11::module_& module); \
   static wtal::Bindings bindings(&add_bindings);       \
   static void add_bindings(pybind11::module_& module)

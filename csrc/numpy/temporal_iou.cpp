@@ -24,5 +24,6 @@ Array<double> temporal_iou(const Array<double>& a,    // [N, 2] start, end
 
 WTAL_NUMPY_BINDINGS {
   module.def("temporal_iou", &temporal_iou, pybind11::arg("a"), pybind11::arg("b"),
-             "Overlap [N, M] of segments a [N, 2] and b [M, 2] (start, end): intersection over union, 0 where both are empty.");
+             "Overlap [N, M] of segments a [N, 2] and b [M, 2] (start, end): intersection over union, 0 where both are "
+             "empty.");
 }

@@ -1,5 +1,5 @@
-// Runs the kernels of csrc/cuda/*.cuh on the CPU: each CUDA thread is a fiber, and barriers and warp exchanges switch between them.
-// Checks what a kernel computes; says nothing about speed, memory order or races within a warp.
+// Runs the kernels of csrc/cuda/*.cuh on the CPU: each CUDA thread is a fiber, and barriers and warp exchanges switch
+// between them. Checks what a kernel computes; says nothing about speed, memory order or races within a warp.
 #pragma once
 
 #include <ucontext.h>
@@ -121,6 +121,7 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
 }
 
 inline int __reduce_add_sync(unsigned mask, int value) {
-  for (int distance = cuda_on_cpu::kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(mask, value, distance);
+  for (int distance = cuda_on_cpu::kWarp / 2; distance > 0; distance /= 2)
+    value += __shfl_xor_sync(mask, value, distance);
   return value;
 }

@@ -1,7 +1,7 @@
 """What every op is tested for, whatever it computes. An op's test file subclasses OpBattery; see test_topk_mean.py.
 
-The compiled kernels are compared with the op's reference. In a process with TRITON_INTERPRET=1 the Triton kernels are (test_library.py
-starts one), since Triton has to be imported under that setting.
+The compiled kernels are compared with the op's reference; in a process with TRITON_INTERPRET=1 the Triton kernels are,
+since Triton has to be imported under that setting (test_library.py starts such a process).
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ def _expanded(tensor: Tensor) -> Tensor:
     return tensor[..., :1].expand(tensor.shape) if tensor.numel() else tensor
 
 
+def _dense_copy(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
 LAYOUTS = {
     "contiguous": Tensor.contiguous,
     "transposed": _transposed,
@@ -89,9 +93,9 @@ def leaves(arguments: tuple) -> list[Tensor]:
 
 def run(function, arguments: tuple, options: dict, differentiable: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Results, and where differentiable the gradients of their weighted sum. Strides of the arguments are kept."""
-    arguments = tuple(
-        value.detach().requires_grad_(differentiable) if isinstance(value, Tensor) and value.is_floating_point() else value
-        for value in arguments)
+    arguments = tuple(value.detach() if isinstance(value, Tensor) else value for value in arguments)
+    for value in leaves(arguments):
+        value.requires_grad_(differentiable)
     results = tensors_of(function(*arguments, **options))
     if not differentiable:
         return results, []
@@ -116,7 +120,7 @@ class OpBattery:
     dtypes = DTYPES
 
     def samples(self) -> list[Sample]:
-        """Ordinary arguments: several sizes, options, ties, NaN where the op takes it. At least one with an empty tensor."""
+        """Ordinary arguments: several sizes, options, ties, NaN where the op takes it, empty tensors."""
         raise NotImplementedError
 
     def smooth_samples(self) -> list[Sample]:
@@ -145,7 +149,7 @@ class OpBattery:
             return
         for sample in self.samples():
             arguments, options = sample.to(dtype, LAYOUTS[layout])
-            dense, _ = Sample("", arguments, options).to(dtype, lambda tensor: tensor.clone(memory_format=torch.contiguous_format))
+            dense, _ = Sample("", arguments, options).to(dtype, _dense_copy)
             before = [value.clone() for value in leaves(arguments)]
             with use_backend("reference"):
                 expected, expected_grads = run(self.function, dense, options, self.differentiable)
@@ -153,7 +157,7 @@ class OpBattery:
             assert_equal(actual, expected, dtype, f"{sample.name}: result")
             assert_equal(grads, expected_grads, dtype, f"{sample.name}: gradient")
             for value, original in zip(leaves(arguments), before, strict=True):
-                torch.testing.assert_close(value, original, rtol=0, atol=0, equal_nan=True, msg=f"{sample.name}: input changed")
+                torch.testing.assert_close(value, original, rtol=0, atol=0, equal_nan=True, msg=f"{sample.name}: input")
 
     def test_same_bits_every_time(self, kernels):
         if TRITON:

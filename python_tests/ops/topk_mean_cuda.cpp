@@ -1,5 +1,5 @@
-// The CUDA kernels of topk_mean on CPU memory, for test_topk_mean.py: one row a warp, a block and a streaming block. Blocks have fewer
-// warps than on a GPU, where the number is a template argument too.
+// The CUDA kernels of topk_mean on CPU memory, for test_topk_mean.py: one row a warp, a block and a streaming block.
+// Blocks have fewer warps than on a GPU, where the number is a template argument too.
 #include "cuda_on_cpu.h"
 
 #include "cuda/topk_mean.cuh"
@@ -31,10 +31,11 @@ void run(const TopkMean& op, int variant) {
 }  // namespace
 
 // shape: videos, time, channels. type: as NumberType. variant: 0 to 3 forward, 4 backward.
-extern "C" void topk_mean(const int64_t* shape, int type, int variant, const void* scores, const int64_t* strides, int64_t k,
-                          const int64_t* k_per_video, const int64_t* lengths, int largest, void* mean, int64_t* last,
-                          const void* grad_mean, void* grad_scores, const int64_t* grad_strides) {
-  TopkMean op{shape[0], shape[1], shape[2], scores, {strides[0], strides[1], strides[2]}, k, k_per_video, lengths, largest != 0};
+extern "C" void topk_mean(const int64_t* shape, int type, int variant, const void* scores, const int64_t* strides,
+                          int64_t k, const int64_t* k_per_video, const int64_t* lengths, int largest, void* mean,
+                          int64_t* last, const void* grad_mean, void* grad_scores, const int64_t* grad_strides) {
+  TopkMean op{shape[0], shape[1],    shape[2], scores,      {strides[0], strides[1], strides[2]},
+              k,        k_per_video, lengths,  largest != 0};
   op.mean = mean;
   op.last = last;
   op.grad_mean = grad_mean;

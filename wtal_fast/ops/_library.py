@@ -1,9 +1,9 @@
-"""The only backend logic: schemas, the reference kernel of each op, compiled libraries, and which kernel the dispatcher runs.
+"""The only backend logic: schemas, references, compiled libraries, and which kernel the dispatcher runs.
 
-Three backends: `reference` (plain PyTorch, every device), `native` (wtal_fast/_C_cpu and _C_cuda, where built) and `triton`
-(wtal_fast/ops/triton, CUDA tensors; CPU tensors too under TRITON_INTERPRET=1). By default native kernels run where there are any and
-the reference runs elsewhere. WTAL_FAST_BACKEND chooses for the process, `use_backend` for a block. A backend that has no kernel for
-an op leaves that op as it was; `backend_of` says what runs.
+Three backends: `reference` (plain PyTorch, every device), `native` (wtal_fast/_C_cpu and _C_cuda, where built) and
+`triton` (wtal_fast/ops/triton, CUDA tensors; CPU tensors too under TRITON_INTERPRET=1). By default native kernels run
+where there are any and the reference runs elsewhere. WTAL_FAST_BACKEND chooses for the process, `use_backend` for a
+block. A backend that has no kernel for an op leaves that op as it was; `backend_of` says what runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _references: dict[str, object] = {}
 def define(schema: str, *, reference, fake):
     """Defines the op `schema`, with its plain-PyTorch `reference` for every device and its shape function `fake`.
 
-    Returns the callable torch.ops.wtal_fast.<name>. Compiled kernels that register for a device replace the reference there.
+    Returns the callable torch.ops.wtal_fast.<name>. Compiled kernels replace the reference on their device.
     """
     name = schema.partition("(")[0]
     _definitions.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
@@ -53,7 +53,8 @@ def _load(name: str) -> tuple[ctypes.CDLL | None, str]:
         return None, f"torch {torch.__version__} has no CUDA"
     path = next(PACKAGE.glob(f"{name}*.so"), None)
     if path is None:
-        return None, "not built; install with: pip install --no-build-isolation . (needs torch, a C++ compiler, for CUDA also nvcc)"
+        needs = "torch, a C++ compiler" + (" and nvcc" if name == "_C_cuda" else "")
+        return None, f"not built; install with: pip install --no-build-isolation . (needs {needs})"
     try:
         torch.ops.load_library(path)
         return ctypes.CDLL(str(path)), ""
@@ -114,7 +115,7 @@ def _activate(backend: str) -> None:
 
 @contextmanager
 def use_backend(name: str):
-    """Runs the ops of the block on backend `name`: 'reference', 'native' or 'triton'. It holds for all threads of the process."""
+    """Runs the ops of the block on backend `name`: 'reference', 'native' or 'triton'. It holds for all threads."""
     before = _active.backend if _active is not None else ""
     _activate(name)
     try:
@@ -140,7 +141,7 @@ def backend_of(op: str, device: str = "cpu") -> str:
 
 
 def build_report() -> dict:
-    """What is installed and what runs: versions, each compiled library or why it is absent, backend of each op on each device."""
+    """Versions, each compiled library or why it is absent, and which backend runs each op on each device."""
     cpu, _ = _libraries["_C_cpu"]
     if cpu is not None:
         cpu.wtal_fast_isa.restype = ctypes.c_char_p

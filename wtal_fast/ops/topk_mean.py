@@ -27,14 +27,15 @@ def topk_mean(
         largest: False averages the k smallest.
         dim: the axis of time, 1 or 2.
 
-    Returns [B, C] in the dtype of scores; sums are kept in float32 (float64 for float64). A video with fewer than k valid snippets
-    averages those it has; the mean of none (k = 0 or length 0) is 0.
-    Among equal scores the lower index is selected (-0 equals 0). NaN counts as larger than every number, as in torch.topk: the mean
-    is NaN where one is selected.
+    Returns [B, C] in the dtype of scores; sums are kept in float32 (float64 for float64). A video with fewer than k
+    valid snippets averages those it has; the mean of none (k = 0 or length 0) is 0.
+    Among equal scores the lower index is selected (-0 equals 0). NaN counts as larger than every number, as in
+    torch.topk: the mean is NaN where one is selected.
 
-    The gradient with respect to scores is grad / k at the selected snippets and 0 elsewhere; there is no second derivative. Under
-    autocast the op runs in the dtype it is given. Raises TypeError for a wrong dtype, ValueError for a wrong shape, device or value;
-    values of k and lengths in a tensor are checked where reading them is free (CPU, not compiled), else clamped into range.
+    The gradient with respect to scores is grad / k at the selected snippets and 0 elsewhere; there is no second
+    derivative. Under autocast the op runs in the dtype it is given.
+    Raises TypeError for a wrong dtype, ValueError for a wrong shape, device or value. Values of k and lengths in a
+    tensor are checked where reading them is free (on the CPU, not compiled), else clamped into range.
     """
     count, k_per_video = _check(scores, k, lengths, dim)
     by_time = scores if dim == 1 else scores.transpose(1, 2)  # [B, T, C], a view
@@ -51,7 +52,8 @@ def _check(scores: Tensor, k: int | Tensor, lengths: Tensor | None, dim: int) ->
     if dim not in (1, 2):
         raise ValueError(f"topk_mean: dim must be 1 for [B, T, C] or 2 for [B, C, T], got {dim}")
     if scores.dim() != 3:
-        raise ValueError(f"topk_mean: scores must be {'[B, T, C]' if dim == 1 else '[B, C, T]'}, got {list(scores.shape)}")
+        axes = "[B, T, C]" if dim == 1 else "[B, C, T]"
+        raise ValueError(f"topk_mean: scores must be {axes}, got {list(scores.shape)}")
     steps = scores.shape[dim]
     if lengths is not None:
         _check_counts("lengths", lengths, scores, steps)
@@ -141,8 +143,8 @@ def _backward(ctx, grad_mean, _grad_last):
     return grad_scores, None, None, None, None
 
 
-# k holds for every video unless k_per_video [B] is given. last [B, C] is the index of the k-th selected snippet, -1 where
-# none is: all a gradient kernel needs besides the scores.
+# k holds for every video unless k_per_video [B] is given. last [B, C] is the index of the k-th selected snippet, -1
+# where none is: all a gradient kernel needs besides the scores.
 _topk_mean = _library.define(
     "topk_mean(Tensor scores, int k, Tensor? k_per_video, Tensor? lengths, bool largest) -> (Tensor mean, Tensor last)",
     reference=_reference, fake=_fake)

@@ -1,8 +1,9 @@
-// Exact selection by bisection on integer keys: the k-th largest key is found by counting the keys at or above a pivot, about
-// log2(time) times for distinct scores and at most once per bit. No sort, no index list.
+// Exact selection by bisection on integer keys: the k-th largest key is found by counting the keys at or above a pivot,
+// about log2(time) times for distinct scores and at most once per bit. No sort, no index list.
 //
-// Loops run over kLanes accumulators side by side: compilers turn these into vectors of any width, and sums are added in the same
-// order whatever the width, so that every instruction set gives the same bits. Rows are padded to whole blocks of kLanes keys.
+// Loops run over kLanes accumulators side by side: compilers turn these into vectors of any width, and sums are added
+// in the same order whatever the width, so that every instruction set gives the same bits. Rows are padded to whole
+// blocks of kLanes keys.
 #include "cpu/topk_mean.h"
 
 namespace wtal::WTAL_ISA {
@@ -15,7 +16,7 @@ constexpr int64_t kSumLanes = kRowBlock / 2;  // sums and minima of all lanes fi
 template <typename Key>
 struct Row {
   Key* keys;
-  int64_t padded;     // keys with the padding
+  int64_t padded;       // keys with the padding
   Key lowest, highest;  // of the keys without it
 };
 
@@ -180,13 +181,14 @@ void forward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t e
       Key* keys = buffer + c * row_stride(op);
       const Key* bits = in_rows ? scores + c * op.scores_strides.channel : keys;
       const int64_t out = video * op.channels + first + c;
-      reduce<Number>(to_row<Number>(bits, n, op.largest, keys), n, k, op.largest, static_cast<Key*>(op.mean) + out, op.last + out);
+      reduce<Number>(to_row<Number>(bits, n, op.largest, keys), n, k, op.largest, static_cast<Key*>(op.mean) + out,
+                     op.last + out);
     }
   }
 }
 
-// The gradient of one job. A block of `rows` snippets x `width` channels that is contiguous in memory is one loop: the pattern of
-// floors and shares is repeated for each of its rows.
+// The gradient of one job. A block of `rows` snippets x `width` channels that is contiguous in memory is one loop: the
+// pattern of floors and shares is repeated for each of its rows.
 template <typename Key>
 struct Spread {
   int64_t rows, width;
@@ -201,8 +203,8 @@ struct Spread {
 };
 
 template <typename Number, typename Key = typename Ordering<Number>::Key>
-void spread_block(const Key* __restrict scores, int64_t from, Key* __restrict grad, int64_t to, int64_t count, bool largest,
-                  const Key* __restrict floor, const Key* __restrict share) {
+void spread_block(const Key* __restrict scores, int64_t from, Key* __restrict grad, int64_t to, int64_t count,
+                  bool largest, const Key* __restrict floor, const Key* __restrict share) {
   for (int64_t i = 0; i < count; ++i) {
     const Key key = to_key<Number>(scores[i * from], largest);
     grad[i * to] = key > floor[i] ? share[i] : Key(0);
@@ -222,13 +224,15 @@ void backward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t 
     const Key* grad_mean = static_cast<const Key*>(op.grad_mean) + row;
     const int64_t* last = op.last + row;
     Key* grad = static_cast<Key*>(op.grad_scores) + offset(to, video, 0, first);
-    const bool in_blocks = from.time == width && to.time == width && (width == 1 || (from.channel == 1 && to.channel == 1));
+    const bool in_blocks =
+        from.time == width && to.time == width && (width == 1 || (from.channel == 1 && to.channel == 1));
     Spread<Key> spread;
     spread.rows = in_blocks ? (width < 4 ? 64 / width : 16) : 1;
     spread.width = width;
     Key kth[kMaxWidth];
     for (int64_t c = 0; c < width; ++c) {
-      kth[c] = k ? to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest) : KeyLimits<Key>::kMagnitude;
+      kth[c] =
+          k ? to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest) : KeyLimits<Key>::kMagnitude;
       spread.set_floor(c, Key(kth[c] - 1));  // up to last[c], keys equal to the k-th are selected too
       spread.set_share(c, from_real<Number>(k ? to_real<Number>(grad_mean[c]) / Real(k) : Real(0)));
     }

@@ -1,6 +1,6 @@
-"""Triton kernels, found by name: each module <op>.py here ends with KERNELS = {op name: function with the op's signature}.
+"""Triton kernels, found by name; Triton is imported only when this backend is asked for.
 
-Triton is imported only when this backend is asked for.
+Each module <op>.py here ends with KERNELS = {op name: function with the op's signature}.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """topk_mean in Triton: the algorithm of csrc/core and csrc/cuda, one program a row.
 
-Numbers are loaded as integers and bfloat16 is widened by a shift, so that Triton's interpreter, which cannot compute in bfloat16,
-runs the same code.
+Numbers are loaded as integers and bfloat16 is widened by a shift, so that Triton's interpreter, which cannot compute in
+bfloat16, runs the same code.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def topk_mean_backward(grad_mean, scores, last, k, k_per_video, lengths, largest
         kth = scores.gather(1, last.clamp_min(0)[:, None]).squeeze(1).contiguous()  # [B, C]
         grid = (batch, triton.cdiv(steps, BLOCK_TIME), triton.cdiv(channels, BLOCK_CHANNELS))
         _backward[grid](
-            scores.view(bits), kth.view(bits), last.contiguous(), share.view(bits), length, grad.view(bits), steps, channels,
-            *scores.stride(), *grad.stride(), DTYPE=NAMES[scores.dtype], LARGEST=largest,
+            scores.view(bits), kth.view(bits), last.contiguous(), share.view(bits), length, grad.view(bits), steps,
+            channels, *scores.stride(), *grad.stride(), DTYPE=NAMES[scores.dtype], LARGEST=largest,
             BLOCK_TIME=BLOCK_TIME, BLOCK_CHANNELS=BLOCK_CHANNELS)
     return grad
 

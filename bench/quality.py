@@ -19,7 +19,8 @@ WIDTHS = {"model.feature_dim": 128, "model.hidden_dim": 256, "train.learning_rat
 BUDGETS = {
     "basnet": {"model.filter_dim": 64, "train.iterations": 300},
     "uncertainty": {"train.iterations": 400},
-    "backtal": {"model.filter_dim": 64, "model.embedding_hidden_dim": 128, "model.embedding_dim": 32, "train.epochs": 25},
+    "backtal": {"model.filter_dim": 64, "model.embedding_hidden_dim": 128, "model.embedding_dim": 32,
+                "train.epochs": 25},
 }
 RELEASED = {  # average mAP of three seeds of the released code, same data, widths and budget
     "basnet": (0.294, 0.291, 0.294),
@@ -51,8 +52,9 @@ def run_all(data: Path, runs: Path, methods, variants, seeds, extra: dict | None
                     continue
                 settings = overrides(method, data, seed) | (extra or {})
                 results.append(train_folder(f"{method}/thumos14/{variant}", data, folder, settings, resume=True))
-            table[f"{method}/{variant}"] = spread(results) | {"seeds": list(seeds), "map_of_runs": [r["map"] for r in results]}
-            print(f"{method}/{variant}: average mAP {table[f'{method}/{variant}']['average_map_of_runs']}", flush=True)
+            row = spread(results) | {"seeds": list(seeds), "map_of_runs": [result["map"] for result in results]}
+            table[f"{method}/{variant}"] = row
+            print(f"{method}/{variant}: average mAP {row['average_map_of_runs']}", flush=True)
     return table
 
 

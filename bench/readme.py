@@ -26,10 +26,22 @@ def quality_table() -> str:
         released = content["released_average_map"][method]
         rows = {variant: content["rows"][f"{method}/{variant}"] for variant in ("official", "recommended")}
         cells = [f"{100 * sum(released) / len(released):.1f}"]
-        cells += [f"{100 * row['average_map']:.1f} ± {100 * row['average_map_standard_error']:.1f}" for row in rows.values()]
+        cells += [f"{100 * row['average_map']:.1f} ± {100 * row['average_map_standard_error']:.1f}"
+                  for row in rows.values()]
         cells += [f"{100 * row['map'][4]:.1f}" for row in rows.values()]
         lines.append(f"| {name} ({_range(rows['official']['tiou'])}) | " + " | ".join(cells) + " |")
     return "\n".join(["Average mAP in per cent, mean ± standard error of three seeds.", "", *lines])
+
+
+def demo_table() -> str:
+    """mAP at each tIoU of the demo's rows."""
+    rows = read_json(RESULTS / "demo.json")["rows"]
+    tiou = next(iter(rows.values()))["tiou"]
+    lines = [_line("mAP (%) at tIoU", *(f"{value:g}" for value in tiou), "average"), "|---" * (len(tiou) + 2) + "|"]
+    for name, row in rows.items():
+        values = (f"{100 * value:.1f}" for value in (*row["map"], row["average_map"]))
+        lines.append(_line(METHOD_NAMES.get(name, name), *values))
+    return "\n".join(lines)
 
 
 def speed_table() -> str:
@@ -41,8 +53,8 @@ def speed_table() -> str:
         environment = content["environment"]
         environments.add(f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}")
         for row in content["rows"]:
-            lines.append(f"| {row['case']} | {row['baseline']} | {_time(row['baseline_seconds'])} | {_time(row['seconds'])} | "
-                         f"{row['ratio']:.1f} |")
+            lines.append(_line(row["case"], row["baseline"], _time(row["baseline_seconds"]), _time(row["seconds"]),
+                               f"{row['ratio']:.1f}"))
     return "\n".join(["Medians of interleaved runs on " + "; ".join(sorted(environments)) + ".", "", *lines])
 
 
@@ -51,12 +63,17 @@ def _range(tiou: list[float]) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.2f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.0f} µs"
+    scale, unit = next((pair for pair in ((1, "s"), (1e3, "ms")) if seconds * pair[0] >= 1), (1e6, "µs"))
+    return f"{seconds * scale:.2f} {unit}"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def filled(text: str) -> str:
     """README.md with every table between `<!-- table:name -->` and `<!-- /table -->` made anew."""
-    tables = {"quality": quality_table, "speed": speed_table}
+    tables = {"demo": demo_table, "quality": quality_table, "speed": speed_table}
     pattern = re.compile(r"<!-- table:(\w+) -->\n.*?<!-- /table -->", re.DOTALL)
     return pattern.sub(lambda match: f"<!-- table:{match[1]} -->\n{tables[match[1]]()}\n<!-- /table -->", text)
 

@@ -70,7 +70,8 @@ def main() -> None:
     arguments = parser.parse_args()
     for text in arguments.candidates:
         settings = parse_overrides(text.split())
-        row = try_candidate(arguments.method, arguments.data, settings, arguments.seeds, arguments.cache, arguments.variant)
+        row = try_candidate(arguments.method, arguments.data, settings, arguments.seeds, arguments.cache,
+                            arguments.variant)
         rows = read_json(arguments.output) if arguments.output.is_file() else []
         save_json(arguments.output, [*rows, row], indent=1)
         print(f"{row['average_map']:.4f} {arguments.method} {text or arguments.variant}", flush=True)

@@ -1,4 +1,4 @@
-"""What flows between the folders: FeatureBatch -> CASOutput -> Detections -> mAP, and the Annotations they are scored against.
+"""What flows between the folders: FeatureBatch -> CASOutput -> Detections -> mAP, and the Annotations scored against.
 
 B videos, T snippets, D feature channels, C action classes (background, where a model has one, is index C), N segments.
 Torch is not imported here: FeatureBatch and CASOutput hold tensors, Annotations, Proposals and Detections numpy arrays.
@@ -52,8 +52,8 @@ class FeatureBatch:
 
     def to(self, device) -> FeatureBatch:
         """The same batch with every tensor on `device`."""
-        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if hasattr(value, "to")}
-        return replace(self, **moved)
+        tensors = {name: value for name, value in vars(self).items() if hasattr(value, "to")}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class CASOutput:
     video_logits [B, C(+1)]: MIL-pooled cas_logits. base_*: the same of the unsuppressed branch, or None.
     foreground [B, T] in 0..1, class-agnostic. embedding [B, T, E] unit vectors. magnitude [B, T] >= 0, feature norm.
     features [B, T, H] hidden features the magnitude is taken of.
-    selection_mask [B, T] >= 0 or None: random drop of snippets from UM's action and background selection (training only).
+    selection_mask [B, T] >= 0 or None: random drop of snippets from UM's selection of action and background (training).
     """
 
     cas_logits: Tensor

@@ -89,6 +89,7 @@ def unknown_device(data):
     return ["--device", "tpu"], ["cpu or cuda"]
 
 
+ROW = {"label": "Jump", "score": 1, "segment": [2.56, 5.12]}
 CASES = (missing_file, wrong_width, one_odd_width, not_a_number, empty_video, unknown_class, absent_video, unknown_key,
          wrong_value, wrong_choice, no_data, unknown_device)
 
@@ -134,7 +135,8 @@ def test_localize_refuses_what_is_not_a_checkpoint(data, tmp_path, capsys):
     wrong.write_bytes(b"cos\nsystem\n(S'touch /tmp/should_not_exist'\ntR.")
     output = tmp_path / "found.json"
     refused(["localize", str(wrong), "--data", str(data), "--output", str(output)], capsys, output, ["wrong.pkl"])
-    refused(["localize", str(tmp_path), "--data", str(data), "--output", str(output)], capsys, output, ["no checkpoint"])
+    words_ = ["localize", str(tmp_path), "--data", str(data), "--output", str(output)]
+    refused(words_, capsys, output, ["no checkpoint"])
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path, capsys):
@@ -154,7 +156,7 @@ def test_evaluate_refuses_bad_files(data, tmp_path, capsys):
         found.write_text(content)
         assert run(["evaluate", str(found), str(data / "gt.json")]) == 2
         assert expected in capsys.readouterr().err
-    found.write_text(json.dumps({"results": {"video_test_0": [{"label": "Jump", "score": 1, "segment": [2.56, 5.12]}]}}))
+    found.write_text(json.dumps({"results": {"video_test_0": [ROW]}}))
     assert run(["evaluate", str(found), str(data / "gt.json"), "--subset", "nothing"]) == 2
     assert run(["evaluate", str(found), str(data / "gt.json"), "--tiou", "0.7:0.1:0.1"]) == 2
     assert run(["evaluate", str(found), str(data / "gt.json"), "--output", str(tmp_path / "metrics.json")]) == 0
@@ -164,7 +166,7 @@ def test_evaluate_refuses_bad_files(data, tmp_path, capsys):
 
 def test_the_installed_command_and_evaluate_without_torch(data, tmp_path):
     found = tmp_path / "found.json"
-    found.write_text(json.dumps({"results": {"video_test_0": [{"label": "Jump", "score": 1, "segment": [2.56, 5.12]}]}}))
+    found.write_text(json.dumps({"results": {"video_test_0": [ROW]}}))
     script = ("import sys; from wtal_fast.cli.main import run; code = run(sys.argv[1:]); "
               "assert 'torch' not in sys.modules; sys.exit(code)")
     result = subprocess.run([sys.executable, "-c", script, "evaluate", str(found), str(data / "gt.json")],

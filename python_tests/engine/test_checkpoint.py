@@ -9,7 +9,13 @@ import torch
 from python_tests.engine.tiny import write_folder
 from python_tests.tolerances import RELEASED_FORWARD
 from wtal_fast.cli.main import run
-from wtal_fast.engine.checkpoint import CheckpointFolder, load_checkpoint, load_tensors, read_released_state, save_tensors
+from wtal_fast.engine.checkpoint import (
+    CheckpointFolder,
+    load_checkpoint,
+    load_tensors,
+    read_released_state,
+    save_tensors,
+)
 from wtal_fast.errors import InputError
 from wtal_fast.files import read_json
 

@@ -1,4 +1,4 @@
-"""A data folder so small that a training step takes milliseconds: 6 training and 3 test videos, 2 classes, 6 channels."""
+"""A data folder so small that a step takes milliseconds: 6 training and 3 test videos, 2 classes, 6 channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ WIDTHS = {"model.feature_dim": 6, "model.hidden_dim": 8, "data.num_snippets": 16
 NARROW = {
     "basnet": {"model.filter_dim": 4},
     "uncertainty": {},
-    "backtal": {"model.filter_dim": 4, "model.embedding_hidden_dim": 4, "model.embedding_dim": 4, "data.clicks": "simulated"},
+    "backtal": {"model.filter_dim": 4, "model.embedding_hidden_dim": 4, "model.embedding_dim": 4,
+                "data.clicks": "simulated"},
 }
 
 

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for bug reports and scripts.")] = False) -> None:
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for bug reports and scripts.")] = False,
+) -> None:
     """Show versions, the libraries that were built and the kernel that runs each op on each device."""
     import wtal_fast
     from wtal_fast.ops import _library

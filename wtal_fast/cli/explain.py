@@ -52,7 +52,8 @@ def _rows(chosen) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     for key in sorted(keys):
         entry = chosen.values.get(key)
         row = [key, _text(entry), entry.source if entry else "default"]
-        row += ["" if _value(values.get(key)) == _value(entry) else _text(values.get(key)) for values in others.values()]
+        theirs = [values.get(key) for values in others.values()]
+        row += ["" if _value(other) == _value(entry) else _text(other) for other in theirs]
         rows.append(tuple(row))
     return ("setting", "value", "source", *others), rows
 

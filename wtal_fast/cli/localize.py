@@ -33,8 +33,8 @@ def command(
     config = override(trained.config, parse_overrides(settings or []))
     dataset = load_folder(data, config.data, subset, class_names=trained.class_names, need_annotations=False)
     check_width(config, dataset)
-    names = ", ".join(trained.class_names[:3])
-    typer.echo(f"{config.method} ({config.preset or 'no preset'}), {len(trained.class_names)} classes: {names}, ...", err=True)
+    names = f"{len(trained.class_names)} classes: {', '.join(trained.class_names)}"
+    typer.echo(f"{config.method} ({config.preset or 'no preset'}), {names}", err=True)
     detections = detect(trained.model.to(device), dataset, config, device, show=True)
     write_detections(output, detections)
     typer.echo(f"{len(detections)} detections in {len(dataset)} videos written to {output}")

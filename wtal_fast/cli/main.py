@@ -19,7 +19,7 @@ for module in (demo, train, localize, evaluate, explain, env):
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Runs one command line and returns its exit code; never prints a bare traceback unless WTAL_FAST_TRACEBACK is set."""
+    """Runs one command line and returns its exit code; no bare traceback unless WTAL_FAST_TRACEBACK is set."""
     try:
         return typer.main.get_command(app).main(arguments, prog_name="wtal-fast", standalone_mode=False) or 0
     except InputError as error:

@@ -27,7 +27,8 @@ def command(
 
     load_plugins()
     overrides = parse_overrides(settings or [])
-    overrides |= {key: value for key, value in (("train.seed", seed), ("train.precision", precision)) if value is not None}
+    short = {"train.seed": seed, "train.precision": precision}
+    overrides |= {key: value for key, value in short.items() if value is not None}
     try:
         metrics = train_folder(preset, data, output, overrides, device=device, resume=resume)
     except Stopped as stopped:
@@ -35,4 +36,5 @@ def command(
         raise KeyboardInterrupt from None
     if "map" in metrics:
         print_metrics({metrics.get("checkpoint", "mean of runs"): metrics})
-    typer.echo(f"written to {output}")
+    if metrics:
+        typer.echo(f"written to {output}")

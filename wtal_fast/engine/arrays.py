@@ -16,11 +16,11 @@ from wtal_fast.engine.train import fit
 from wtal_fast.structures import Detections
 
 
-def train(features, labels, clicks=None, preset: str = "basnet/streams/recommended", *, class_names=None, durations=None,
-          device: str = "cpu", show: bool = True, **overrides: Any) -> TrainedModel:
+def train(features, labels, clicks=None, preset: str = "basnet/streams/recommended", *, class_names=None,
+          durations=None, device: str = "cpu", show: bool = True, **overrides: Any) -> TrainedModel:
     """A model trained on arrays in memory.
 
-    features: V arrays [L, D], one a video. labels: for each video its class names (or a multi-hot [V, C] with class_names).
+    features: V arrays [L, D], one a video. labels: class names of each video, or multi-hot [V, C] with class_names.
     clicks: for each video a list of (second, class name or "background"), for methods that use them.
     durations: seconds [V]; by default the number of snippets times the preset's stride / fps.
     overrides: settings as train={"iterations": 100} or **{"train.iterations": 100}.
@@ -30,7 +30,8 @@ def train(features, labels, clicks=None, preset: str = "basnet/streams/recommend
     if clicks is not None:
         flat.setdefault("data.click_kinds", "both")
     config = configure(preset, flat)
-    dataset = from_arrays(features, labels, clicks=clicks, class_names=class_names, durations=durations, config=config.data)
+    dataset = from_arrays(features, labels, clicks=clicks, class_names=class_names, durations=durations,
+                          config=config.data)
     check_width(config, dataset)
     return fit(config, dataset, None, device, show=show).trained
 

@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors with a checksum for each tensor, written whole or not at all; released .pkl/.pth files read safely."""
+"""Checkpoints: safetensors with checksums, written whole or not at all; released .pkl and .pth files read safely."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             signed = (file.metadata() or {})["wtal_fast"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(path, expected="a wtal_fast checkpoint (safetensors)", found=f"{type(error).__name__}: {error}",
+        found = f"{type(error).__name__}: {error}"
+        raise InputError(path, expected="a wtal_fast checkpoint (safetensors)", found=found,
                          fix="the file is damaged or was not written by this package") from None
     if hashlib.sha256(signed[64:].encode(errors="replace")).hexdigest() != signed[:64]:
         raise InputError(path, "metadata", expected="the text that was saved", found="another SHA-256",
@@ -73,7 +74,7 @@ def _digest(tensor: torch.Tensor) -> str:
 
 
 class CheckpointFolder:
-    """RUN/checkpoint: one folder a saved step; the links `last` and `best` are moved only once that folder is on disk."""
+    """RUN/checkpoint: one folder a saved step; `last` and `best` are links, moved once that folder is on disk."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -124,7 +125,7 @@ def load_checkpoint(path: str | os.PathLike, preset: str | None = None) -> Train
     if path.is_dir():
         return _load_ours(_model_file(path))
     if not path.is_file():
-        raise InputError(path, expected="a run folder or a checkpoint file", found="nothing there", fix="check the path")
+        raise InputError(path, expected="a run folder or checkpoint file", found="nothing there", fix="check the path")
     return _load_ours(path) if path.suffix == ".safetensors" else _load_released(path, preset)
 
 
@@ -184,7 +185,8 @@ def read_released_state(path: Path) -> dict[str, torch.Tensor]:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # torch.load does not compare the checksums it stores
         if damaged:
-            raise InputError(path, damaged, expected="its stored checksum", found="damaged bytes", fix="download it again")
+            raise InputError(path, damaged, expected="its stored checksum", found="damaged bytes",
+                             fix="download it again")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # torch raises many types here; all mean the file cannot be read safely

@@ -40,4 +40,5 @@ def baselines(test: Dataset, seed: int = 0, tiou=DEMO_TIOU) -> dict[str, dict]:
         "random segments, oracle labels": random_segments(test.annotations, durations, seed),
         "whole stream, oracle labels": whole_video_oracle(test.annotations, durations),
     }
-    return {name: detection_map(test.annotations, detections, tiou, protocol).to_json() for name, detections in found.items()}
+    return {name: detection_map(test.annotations, detections, tiou, protocol).to_json()
+            for name, detections in found.items()}

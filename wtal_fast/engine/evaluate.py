@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wtal_fast.config import EvaluationConfig, expand_range
+from wtal_fast.config import expand_range
 from wtal_fast.data.annotations import read_annotations, select_subset
 from wtal_fast.errors import InputError
 from wtal_fast.evaluation import DetectionMetrics, detection_map
@@ -13,12 +13,12 @@ from wtal_fast.structures import Annotations, Detections
 
 
 def evaluate(ground_truth: Annotations | str | os.PathLike, detections: Detections | str | os.PathLike, *,
-             subset: str = "test", tiou=EvaluationConfig().tiou, protocol: str = "activitynet") -> DetectionMetrics:
+             subset: str = "test", tiou="0.1:0.1:0.9", protocol: str = "activitynet") -> DetectionMetrics:
     """mAP of detections against the instances of one subset of a ground truth.
 
-    ground_truth, detections: ActivityNet JSON files, or Annotations and Detections. tiou: thresholds, or a range such as
-    "0.1:0.1:0.7". A detection of a video outside the subset counts as a false positive, as the protocol has it, and one
-    of a label without instances is ignored; a warning counts both.
+    ground_truth, detections: ActivityNet JSON files, or Annotations and Detections. tiou: thresholds, or a range such
+    as "0.1:0.1:0.7". A detection of a video outside the subset counts as a false positive, as the protocol has it, and
+    one of a label without instances is ignored; a warning counts both.
     """
     annotations = ground_truth if isinstance(ground_truth, Annotations) else read_annotations(ground_truth)
     annotations = select_subset(annotations, subset)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+import wtal_fast
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset, load_folder
 from wtal_fast.engine.distributed import Processes, join_processes
@@ -28,40 +29,47 @@ def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike
     and spread. Everything is checked before the first file is written.
     """
     config = configure(preset, overrides)
+    check_device(device)
+    processes = join_processes(torch.device(device))
     click_files = (config.data.clicks or "").split(",")
     if len(click_files) == 1:
-        return _train_one(config, data, Path(output), device, resume, show)
+        return _train_one(config, data, Path(output), device, processes, resume, show)
     results = []
     for number, file in enumerate(click_files, 1):
         one = config.model_copy(update={"data": config.data.model_copy(update={"clicks": file.strip()})})
-        results.append(_train_one(one, data, Path(output) / f"clicks-{number}", device, resume, show))
-    summary = spread(results)
-    summary["clicks"] = click_files
+        results.append(_train_one(one, data, Path(output) / f"clicks-{number}", device, processes, resume, show))
+    if not processes.is_first:
+        return {}
+    summary = spread(results) | {"clicks": click_files}
     save_json(Path(output) / "metrics.json", summary, indent=1)
     return summary
 
 
-def _train_one(config: Config, data, output: Path, device: str, resume: bool, show: bool) -> dict:
+def _train_one(config: Config, data, output: Path, device: str, processes: Processes, resume: bool, show: bool) -> dict:
     run = RunFolder(output)
-    if resume:
-        run.refuse_other_settings(config)
-    else:
-        run.refuse_if_occupied()
+    if processes.is_first:
+        if resume:
+            run.refuse_other_settings(config)
+        else:
+            run.refuse_if_occupied()
     train = load_folder(data, config.data, "train", class_names=config.data.class_names)
     test = load_folder(data, config.data, "test", class_names=train.class_names)
-    return run_experiment(config, train, test, run, device=device, resume=resume, show=show)
+    return run_experiment(config, train, test, run, device=device, processes=processes, resume=resume, show=show)
 
 
 def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder, *, device: str = "cpu",
-                   resume: bool = False, show: bool = True) -> dict:
-    """Fits on `train`, then writes detections.json and metrics.json of `test` to the run folder; returns the metrics."""
-    check_device(device)
+                   processes: Processes = Processes(), resume: bool = False, show: bool = True) -> dict:  # noqa: B008
+    """Fits on `train`, then writes detections.json and metrics.json of `test` to the run folder; returns the metrics.
+
+    Of several processes the first one writes; the others return {}.
+    """
     check_width(config, train)
     build_model(config, len(train.class_names))
-    processes = join_processes(torch.device(device))
     if processes.is_first:
         run.open(config)
-    fitted = fit(config, train, test, device, processes, run if processes.is_first else _shared(run, resume), resume, show)
+        run.log(f"{config.preset} on {train.source or 'arrays'}: {len(train)} videos, {len(train.class_names)} classes")
+        run.log(f"wtal_fast {wtal_fast.__version__}, torch {torch.__version__}, {processes.count} processes on {device}")
+    fitted = fit(config, train, test, device, processes, run, resume, show)
     if not processes.is_first:
         return {}
     detections = detect(fitted.trained.model.to(device), test, config, device, show)
@@ -70,14 +78,9 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
     if test.annotations is not None:
         metrics = score(detections, test, config, config.data.test_subset).to_json() | metrics
     save_json(run.folder / "metrics.json", metrics, indent=1)
-    run.log(f"done: {metrics}")
+    run.log(f"{fitted.selection}: average mAP {metrics.get('average_map')}, {len(detections)} detections")
     run.close()
     return metrics
-
-
-def _shared(run: RunFolder, resume: bool) -> RunFolder | None:
-    """Other processes read the folder only to resume; the first one writes it."""
-    return run if resume else None
 
 
 def check_width(config: Config, dataset: Dataset) -> None:
@@ -101,9 +104,10 @@ def spread(results: list[dict]) -> dict:
     """Mean, standard deviation and standard error of several runs' mAP."""
     averages = [result["average_map"] for result in results]
     deviation = statistics.stdev(averages) if len(averages) > 1 else 0.0
-    return {
+    shared = ("protocol", "subset", "num_videos", "num_instances", "tiou")
+    return {name: results[0][name] for name in shared} | {
         "runs": len(results),
-        "tiou": results[0]["tiou"],
+        "num_detections": round(statistics.mean(result["num_detections"] for result in results)),
         "map": [statistics.mean(values) for values in zip(*(result["map"] for result in results), strict=True)],
         "average_map": statistics.mean(averages),
         "average_map_deviation": deviation,

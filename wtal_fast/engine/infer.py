@@ -48,4 +48,5 @@ def detect(model: torch.nn.Module, dataset: Dataset, config: Config, device="cpu
 
 def score(detections: Detections, dataset: Dataset, config: Config, subset: str) -> DetectionMetrics:
     """mAP of the detections against the annotated instances of the same videos."""
-    return detection_map(dataset.annotations, detections, config.evaluation.tiou, config.evaluation.protocol, subset=subset)
+    rules = config.evaluation
+    return detection_map(dataset.annotations, detections, rules.tiou, rules.protocol, subset=subset)

@@ -58,7 +58,8 @@ def find_method(name: str) -> Method:
     if name in _registered:
         return _registered[name]
     if name not in method_names():
-        raise InputError(f"method {name}", expected="a known method", found=name, fix=nearest_name(name, method_names()))
+        near = nearest_name(name, method_names())
+        raise InputError(f"method {name}", expected="a known method", found=name, fix=near)
     model = importlib.import_module(f"wtal_fast.models.{name}").MODEL
     loss = importlib.import_module(f"wtal_fast.losses.{name}").LOSS
     return Method(name, model, loss)

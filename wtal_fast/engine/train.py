@@ -52,15 +52,15 @@ class Trainer:
         self.step = 0
         smallest = len(self.dataset) % settings.batch_size or settings.batch_size
         if smallest < self.processes.count:
-            raise InputError("train.batch_size", expected=f"every batch to hold at least {self.processes.count} videos, "
-                             "one for each process", found=f"a batch of {smallest}", fix="fewer processes")
+            raise InputError("train.batch_size", expected="a video for each process in every batch, "
+                             f"{self.processes.count} of them", found=f"a batch of {smallest}", fix="fewer processes")
 
     @property
     def total_steps(self) -> int:
         settings = self.config.train
         if settings.iterations is None and settings.epochs is None:
-            raise InputError(f"preset {self.config.preset}", "train.iterations, train.epochs", expected="one of the two",
-                             found="neither", fix="train.iterations=N or train.epochs=N")
+            raise InputError(f"preset {self.config.preset}", "train.iterations, train.epochs",
+                             expected="one of the two", found="neither", fix="train.iterations=N or train.epochs=N")
         return settings.iterations or settings.epochs * self.plan.steps_per_epoch
 
     def advance(self) -> dict[str, float]:
@@ -137,7 +137,8 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
         run: RunFolder | None = None, resume: bool = False, show: bool = True) -> Fitted:
     """Trains on `train` and returns the model that `train.selection` selects, in eval mode.
 
-    test: scored every train.eval_every steps where selection is best_on_test. run: where checkpoints and metrics go.
+    test: scored every train.eval_every steps, where that is set and nothing is held out. run: where checkpoints and
+    metrics go; the first process writes it, the others read it to resume.
     Ctrl-C and SIGTERM end the step, save and raise Stopped.
     """
     selection = config.train.selection
@@ -152,26 +153,25 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     if resume and run is not None and run.checkpoints.path("last") is not None:
         trainer.load(run.checkpoints.path("last"))
         best.load(run)
-        run.forget_after(trainer.step)
+        if processes.is_first:
+            run.forget_after(trainer.step)
+    writes = run if processes.is_first else None
+    every = config.train.eval_every
+    watched = test if held_out is None and every else held_out
     with stop_signals() as stop, progress("train", total, show and processes.is_first) as bar:
         while trainer.step < total:
             started = time.perf_counter()
             terms = trainer.advance()
-            if processes.is_first and run is not None:
-                run.record({"step": trainer.step, **terms, "seconds": round(time.perf_counter() - started, 4)})
-            bar.update(trainer.step, f"loss {terms['total']:.4f}")
             last = trainer.step == total
-            if held_out is not None and (last or trainer.step % (config.train.eval_every or total) == 0):
-                metrics = score(detect(trainer.model, held_out, config, device), held_out, config, selection)
-                improved = best.consider(metrics, trainer)
-                if processes.is_first and run is not None:
-                    run.record({"step": trainer.step, "evaluated": selection, "average_map": metrics.average_map,
-                                "map": list(metrics.map), "best": improved})
-                    if improved:
-                        _save(trainer, run, best, ("last", "best"))
+            if writes is not None:
+                writes.record({"step": trainer.step, **terms, "seconds": round(time.perf_counter() - started, 4)})
+            bar.update(trainer.step, f"loss {terms['total']:.4f}")
+            due = last or every is not None and trainer.step % every == 0
+            if due and watched is not None and watched.annotations is not None:
+                _evaluate(trainer, watched, best if held_out is not None else None, writes)
             stopping = stop.is_set()
-            if processes.is_first and run is not None and (last or stopping or trainer.step % config.train.save_every == 0):
-                _save(trainer, run, best, ("last",))
+            if writes is not None and (last or stopping or trainer.step % config.train.save_every == 0):
+                _save(trainer, writes, best, ("last",))
             if stopping and not last:
                 raise Stopped(trainer.step)
     processes.wait()
@@ -186,6 +186,22 @@ SELECTION_NAMES = {
     "best_on_holdout": "best on held-out training videos",
     "best_on_test": "best on the test set (optimistic; the released code's protocol)",
 }
+
+
+def _evaluate(trainer: Trainer, dataset: Dataset, best: _Best | None, run: RunFolder | None) -> None:
+    """Scores the model as it is, records the result, and saves it where it is the best so far."""
+    config = trainer.config
+    name = "held-out" if config.train.selection == "best_on_holdout" else "test"
+    metrics = score(detect(trainer.model, dataset, config, trainer.device), dataset, config, name)
+    improved = best is not None and best.consider(metrics, trainer)
+    if run is None:
+        return
+    row = {"step": trainer.step, "evaluated": name, "average_map": metrics.average_map, "map": list(metrics.map)}
+    run.record(row | ({} if best is None else {"best": improved}))
+    note = ", the best so far" if improved else ""
+    run.log(f"step {trainer.step}: average mAP {metrics.average_map:.4f} on {name} videos{note}")
+    if improved:
+        _save(trainer, run, best, ("last", "best"))
 
 
 class _Best:

@@ -13,7 +13,6 @@ from wtal_fast.errors import InputError
 from wtal_fast.evaluation import _door, reference
 from wtal_fast.structures import Annotations, Detections
 
-
 PROTOCOLS = ("activitynet", "activitynet_numpy")
 
 
@@ -50,8 +49,9 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
 
     tiou: thresholds in (0, 1]; a detection needs tIoU >= the threshold. protocol "activitynet" is that of
     ops.average_precision; "activitynet_numpy" lets this machine's NumPy order equal overlaps, as the official script
-    does: slower, and equal to published tables that hold such ties to the last digit. Classes and videos are matched by name, mAP is the mean over the classes that occur in
-    `annotations`, and a class nobody detected counts 0. Instances of zero length stay in the count and cannot be found.
+    does: slower, and equal to published tables that hold such ties to the last digit. Classes and videos are
+    matched by name, mAP is the mean over the classes that occur in `annotations`, and a class nobody detected counts 0.
+    Instances of zero length stay in the count and cannot be found.
     Detections of labels without ground truth are ignored. Those of videos that are not annotated count as false
     positives, as the protocol has it, or are ignored, as `other_videos` says. A warning counts both.
     subset: the name recorded in the result, by default what `annotations` say; it selects nothing.

@@ -10,8 +10,8 @@ from wtal_fast.structures import Annotations, Detections
 def random_segments(annotations: Annotations, durations: np.ndarray, seed: int, per_video: int = 20) -> Detections:
     """`per_video` segments with random bounds, class and score in each video with instances, by seed.
 
-    durations [V] seconds, one for each of annotations.video_ids. Bounds are two uniform draws over the video, scores are
-    drawn from 0..1 and classes from those that truly occur in the video: this baseline knows the labels, not the times.
+    durations [V] seconds, one for each of annotations.video_ids. Bounds are two uniform draws over the video, scores
+    come from 0..1 and classes from those that truly occur in the video: this baseline knows the labels, not the times.
     """
     durations = np.asarray(durations, dtype=np.float64)
     videos = len(annotations.video_ids)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-import wtal_fast
+from wtal_fast import __version__
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset, load_folder
 from wtal_fast.engine.distributed import Processes, join_processes
@@ -68,7 +68,7 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
     if processes.is_first:
         run.open(config)
         run.log(f"{config.preset} on {train.source or 'arrays'}: {len(train)} videos, {len(train.class_names)} classes")
-        run.log(f"wtal_fast {wtal_fast.__version__}, torch {torch.__version__}, {processes.count} processes, {device}")
+        run.log(f"wtal_fast {__version__}, torch {torch.__version__}, {processes.count} processes, {device}")
     fitted = fit(config, train, test, device, processes, run, resume, show)
     if not processes.is_first:
         return {}

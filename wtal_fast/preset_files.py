@@ -134,6 +134,20 @@ def known_keys(arguments: dict[str, Any]) -> dict[str, Any]:
     return keys
 
 
+def default_values(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Every key of a method's configuration that has a default -> that default."""
+    values = {}
+    for section, info in Config.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            values |= {f"{section}.{name}": value for name, value in kind().model_dump().items()}
+    for section, function in arguments.items():
+        parameters = inspect.signature(function).parameters.values()
+        values |= {f"{section}.{p.name}": p.default for p in parameters if p.default is not p.empty}
+    values.pop("model.num_classes", None)
+    return values
+
+
 def _checked(key: str, value, annotation):
     if annotation is None:
         return value

@@ -114,6 +114,12 @@ def test_training_refuses_a_click_outside_the_video(data, tmp_path, capsys):
     refused(train(data, tmp_path / "run", *extra, method="backtal"), capsys, tmp_path / "run", expected)
 
 
+def test_training_refuses_a_click_method_without_clicks(data, tmp_path, capsys):
+    words_ = train(data, tmp_path / "run", "data.clicks=null", method="backtal")
+    refused(words_, capsys, tmp_path / "run", ["data.clicks=FILE or simulated", "data.click_kinds=none"])
+    assert run([*words_, "data.click_kinds=none"]) == 0
+
+
 def test_training_refuses_a_folder_that_holds_a_run(data, tmp_path, capsys):
     output = tmp_path / "run"
     assert run(train(data, output)) == 0

@@ -16,8 +16,10 @@ from wtal_fast.engine.checkpoint import (
     read_released_state,
     save_tensors,
 )
+from wtal_fast.engine.experiment import class_names_for
 from wtal_fast.errors import InputError
 from wtal_fast.files import read_json
+from wtal_fast.models.uncertainty import UncertaintyModel
 
 RELEASED = {
     "basnet": ("basnet_official_state_dict.pth", "basnet", {"filter_dim": 32}, "eval/score_supp"),
@@ -43,13 +45,19 @@ def test_a_released_file_alone_gives_method_widths_preset_and_outputs(method, sh
 
 
 def test_twenty_classes_are_named_in_thumos_order(tmp_path):
-    from wtal_fast.models.uncertainty import UncertaintyModel
-
     model = UncertaintyModel(feature_dim=6, hidden_dim=8, num_classes=20)
     torch.save({"epoch": 3, "state_dict": model.state_dict()}, tmp_path / "net.pkl")
     trained = load_checkpoint(tmp_path / "net.pkl")
     assert trained.config.preset == "uncertainty/thumos14/official"
     assert trained.class_names[0] == "BaseballPitch" and trained.class_names[19] == "VolleyballSpiking"
+
+
+def test_unnamed_classes_take_the_names_of_a_ground_truth_of_the_same_size(tmp_path):
+    data = write_folder(tmp_path / "data")
+    for count, expected in ((2, ("Jump", "Throw")), (3, ("class_0", "class_1", "class_2"))):
+        model = UncertaintyModel(feature_dim=6, hidden_dim=8, num_classes=count)
+        torch.save(model.state_dict(), tmp_path / "net.pkl")
+        assert class_names_for(load_checkpoint(tmp_path / "net.pkl"), data) == expected
 
 
 def test_localize_runs_a_released_file(shared, tmp_path, capsys):

@@ -13,14 +13,15 @@ def command(
     ground_truth: Annotated[Path, typer.Argument(help="Ground truth, ActivityNet JSON.")],
     subset: Annotated[str, typer.Option(help="Subset of the ground truth that is scored.")] = "test",
     tiou: Annotated[str, typer.Option(help="tIoU thresholds: start:step:end or a,b,c.")] = "0.1:0.1:0.9",
-    protocol: Annotated[str, typer.Option(help="Matching rules.")] = "activitynet",
+    protocol: Annotated[str, typer.Option(help="activitynet[_numpy], thumos14 or wtalc[_unt].")] = "activitynet",
+    ambiguous: Annotated[Path | None, typer.Option(help="Ambiguous_test.txt, read by thumos14 and wtalc.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write metrics.json here.")] = None,
 ) -> None:
     """Print the mAP of DETECTIONS at each tIoU."""
     from wtal_fast.engine.evaluate import evaluate
     from wtal_fast.files import save_json
 
-    metrics = evaluate(ground_truth, detections, subset=subset, tiou=tiou, protocol=protocol)
+    metrics = evaluate(ground_truth, detections, subset=subset, tiou=tiou, protocol=protocol, ambiguous=ambiguous)
     print_metrics({"": metrics.to_json()})
     if output is not None:
         save_json(output, metrics.to_json(), indent=1)

@@ -42,25 +42,21 @@ def command(
 
 def _rows(chosen) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Column titles, and for each key its value, its source and the other variants' value where it differs."""
-    from wtal_fast.preset_files import VARIANTS, load_preset, preset_names
+    from wtal_fast.engine.methods import find_method
+    from wtal_fast.preset_files import VARIANTS, default_values, load_preset, preset_names
 
     method, dataset, own = chosen.name.split("/")
     names = [f"{method}/{dataset}/{variant}" for variant in VARIANTS if variant != own]
     others = {name.rpartition("/")[2]: load_preset(name).values for name in names if name in preset_names()}
-    keys = chosen.values.keys() | {key for values in others.values() for key in values}
+    defaults = default_values(find_method(chosen.method).arguments)
     rows = []
-    for key in sorted(keys):
-        entry = chosen.values.get(key)
-        row = [key, _text(entry), entry.source if entry else "default"]
-        theirs = [values.get(key) for values in others.values()]
-        row += ["" if _value(other) == _value(entry) else _text(other) for other in theirs]
-        rows.append(tuple(row))
+    for key in sorted(defaults.keys() | chosen.values.keys()):
+        own_value = _text(chosen.values, defaults, key)
+        source = chosen.values[key].source if key in chosen.values else "default"
+        theirs = [_text(values, defaults, key) for values in others.values()]
+        rows.append((key, own_value, source, *("" if text == own_value else text for text in theirs)))
     return ("setting", "value", "source", *others), rows
 
 
-def _value(entry):
-    return None if entry is None else entry.value
-
-
-def _text(entry) -> str:
-    return "default" if entry is None else str(entry.value)
+def _text(values: dict, defaults: dict, key: str) -> str:
+    return str(values[key].value if key in values else defaults.get(key))

@@ -21,7 +21,7 @@ def command(
     from wtal_fast.data.dataset import load_folder
     from wtal_fast.engine.arrays import override
     from wtal_fast.engine.checkpoint import load_checkpoint
-    from wtal_fast.engine.experiment import check_device, check_width
+    from wtal_fast.engine.experiment import check_device, check_width, class_names_for
     from wtal_fast.engine.infer import detect
     from wtal_fast.engine.methods import load_plugins
     from wtal_fast.evaluation.activitynet_json import write_detections
@@ -31,10 +31,10 @@ def command(
     check_device(device)
     trained = load_checkpoint(checkpoint, preset)
     config = override(trained.config, parse_overrides(settings or []))
-    dataset = load_folder(data, config.data, subset, class_names=trained.class_names, need_annotations=False)
+    names = class_names_for(trained, data)
+    dataset = load_folder(data, config.data, subset, class_names=names, need_annotations=False)
     check_width(config, dataset)
-    names = f"{len(trained.class_names)} classes: {', '.join(trained.class_names)}"
-    typer.echo(f"{config.method} ({config.preset or 'no preset'}), {names}", err=True)
+    typer.echo(f"{config.method} ({config.preset}), {len(names)} classes: {', '.join(names)}", err=True)
     detections = detect(trained.model.to(device), dataset, config, device, show=True)
     write_detections(output, detections)
     typer.echo(f"{len(detections)} detections in {len(dataset)} videos written to {output}")

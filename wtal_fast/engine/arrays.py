@@ -9,7 +9,7 @@ import torch
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import from_arrays
 from wtal_fast.engine.checkpoint import TrainedModel
-from wtal_fast.engine.experiment import check_width
+from wtal_fast.engine.experiment import check_clicks, check_width
 from wtal_fast.engine.infer import detect
 from wtal_fast.engine.methods import configure
 from wtal_fast.engine.train import fit
@@ -33,6 +33,7 @@ def train(features, labels, clicks=None, preset: str = "basnet/streams/recommend
     dataset = from_arrays(features, labels, clicks=clicks, class_names=class_names, durations=durations,
                           config=config.data)
     check_width(config, dataset)
+    check_clicks(config, dataset)
     return fit(config, dataset, None, device, show=show).trained
 
 

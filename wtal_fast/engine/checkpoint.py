@@ -31,6 +31,7 @@ class TrainedModel:
     config: Config
     class_names: tuple[str, ...]
     step: int | None = None
+    named: bool = True  # False: class_names are class_0, class_1, ... for want of better
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict) -> None:
@@ -172,11 +173,12 @@ def _load_released(path: Path, preset: str | None) -> TrainedModel:
     dataset = DATASETS_BY_CLASSES.get(num_classes, "thumos14")
     config = configure(preset or f"{name}/{dataset}/official", {f"model.{key}": value for key, value in widths.items()})
     class_names = config.data.class_names
-    if class_names is None or len(class_names) != num_classes:
+    named = class_names is not None and len(class_names) == num_classes
+    if not named:
         class_names = tuple(f"class_{index}" for index in range(num_classes))
     model = build_model(config, num_classes)
     _load_weights(model, tensors, path)
-    return TrainedModel(model.eval(), config, class_names)
+    return TrainedModel(model.eval(), config, class_names, named=named)
 
 
 def read_released_state(path: Path) -> dict[str, torch.Tensor]:

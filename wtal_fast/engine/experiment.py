@@ -10,7 +10,10 @@ import torch
 
 from wtal_fast import __version__
 from wtal_fast.config import Config
+from wtal_fast.data.annotations import read_annotations
 from wtal_fast.data.dataset import Dataset, load_folder
+from wtal_fast.data.layout import find_layout
+from wtal_fast.engine.checkpoint import TrainedModel
 from wtal_fast.engine.distributed import Processes, join_processes
 from wtal_fast.engine.infer import detect, score
 from wtal_fast.engine.methods import build_model, configure
@@ -64,6 +67,7 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
     Of several processes the first one writes; the others return {}.
     """
     check_width(config, train)
+    check_clicks(config, train)
     build_model(config, len(train.class_names))
     if processes.is_first:
         run.open(config)
@@ -83,12 +87,27 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
     return metrics
 
 
+def class_names_for(trained: TrainedModel, data: str | os.PathLike) -> tuple[str, ...]:
+    """The model's class order; the ground truth's where the model has no names and their number is right."""
+    truth = find_layout(data, trained.config.data.test_subset, "test").ground_truth
+    if trained.named or truth is None:
+        return trained.class_names
+    names = read_annotations(truth, unlocated=True).class_names
+    return names if len(names) == len(trained.class_names) else trained.class_names
+
+
 def check_width(config: Config, dataset: Dataset) -> None:
     """Raises InputError where the features are not as wide as the model asks for."""
     expected = config.model.get("feature_dim")
     if expected is not None and dataset.feature_dim != expected:
         raise InputError(dataset.source, "feature width", expected=f"model.feature_dim={expected}",
                          found=f"{dataset.feature_dim}", fix=f"model.feature_dim={dataset.feature_dim}")
+
+
+def check_clicks(config: Config, dataset: Dataset) -> None:
+    if config.data.click_kinds != "none" and dataset.clicks is None:
+        raise InputError(f"preset {config.preset}", "data.clicks", expected=f"{config.data.click_kinds} clicks",
+                         found="none", fix="data.clicks=FILE or simulated; without clicks: data.click_kinds=none")
 
 
 def check_device(device: str) -> None:

@@ -111,10 +111,10 @@ class LocalizationConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """At which tIoU the mAP is computed."""
+    """At which tIoU the mAP is computed, and by which matching rules."""
 
     tiou: Thresholds = Field(expand_range("linspace(0.1,0.9,9)"))
-    protocol: Literal["activitynet", "activitynet_numpy"] = "activitynet"
+    protocol: Literal["activitynet", "activitynet_numpy", "thumos14", "wtalc", "wtalc_unt"] = "activitynet"
 
 
 class Config(Section):

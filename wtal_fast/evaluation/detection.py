@@ -1,19 +1,21 @@
-"""Mean average precision of detections by the ActivityNet protocol."""
+"""Mean average precision of detections, by the matching rules of several evaluations."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from wtal_fast.errors import InputError
-from wtal_fast.evaluation import _door, reference
+from wtal_fast.evaluation import _door, reference, thumos14, wtalc
 from wtal_fast.structures import Annotations, Detections
 
-PROTOCOLS = ("activitynet", "activitynet_numpy")
+PROTOCOLS = ("activitynet", "activitynet_numpy", "thumos14", "wtalc", "wtalc_unt")
+_WITH_AMBIGUOUS = ("thumos14", "wtalc", "wtalc_unt")
 
 
 @dataclass(frozen=True)
@@ -44,35 +46,49 @@ class DetectionMetrics:
 
 def detection_map(annotations: Annotations, detections: Detections, tiou: Sequence[float],
                   protocol: str = "activitynet", subset: str | None = None,
-                  other_videos: Literal["false_positives", "ignore"] = "false_positives") -> DetectionMetrics:
+                  other_videos: Literal["false_positives", "ignore"] = "false_positives",
+                  ambiguous: Mapping[str, np.ndarray] | None = None) -> DetectionMetrics:
     """Mean average precision of `detections` against all of `annotations`.
 
-    tiou: thresholds in (0, 1]; a detection needs tIoU >= the threshold. protocol "activitynet" is that of
-    ops.average_precision; "activitynet_numpy" lets this machine's NumPy order equal overlaps, as the official script
-    does: slower, and equal to published tables that hold such ties to the last digit. Classes and videos are
-    matched by name, mAP is the mean over the classes that occur in `annotations`, and a class nobody detected counts 0.
-    Instances of zero length stay in the count and cannot be found.
+    tiou: thresholds in (0, 1]. protocol says how a detection is matched and what an average precision is:
+    "activitynet": as ops.average_precision; a detection needs tIoU >= the threshold.
+    "activitynet_numpy": the same, but this machine's NumPy orders equal overlaps, as in the official script: slower,
+    and equal to published tables that hold such ties to the last digit.
+    "thumos14": the kit of the THUMOS'14 challenge, see evaluation.thumos14. "wtalc": the evaluation of W-TALC and its
+    family on snippet indices of 16 frames at 25 per second ("wtalc_unt": 4 at 10), see evaluation.wtalc.
+    ambiguous, for the last three only: stretches [A, 2] in seconds of each video, as read_ambiguous gives them; what
+    touches them is no false positive. Instances labelled "Ambiguous" join them.
+    Classes and videos are matched by name, mAP is the mean over the classes that occur in `annotations`, and a class
+    nobody detected counts 0. Instances of zero length stay in the count and cannot be found.
     Detections of labels without ground truth are ignored. Those of videos that are not annotated count as false
-    positives, as the protocol has it, or are ignored, as `other_videos` says. A warning counts both.
+    positives, as the protocols have it, or are ignored, as `other_videos` says. A warning counts both.
     subset: the name recorded in the result, by default what `annotations` say; it selects nothing.
     Raises InputError for annotations without instances, segments that are not finite or end before they start, and
     scores that are not finite.
     """
     if protocol not in PROTOCOLS:
         raise InputError("protocol", expected=" or ".join(PROTOCOLS), found=repr(protocol))
+    if ambiguous is not None and protocol not in _WITH_AMBIGUOUS:
+        raise InputError("ambiguous stretches", expected=f"protocol {' or '.join(_WITH_AMBIGUOUS)}",
+                         found=repr(protocol), fix="name such a protocol or leave them out")
     thresholds = np.asarray(tiou, dtype=np.float64)
     if thresholds.ndim != 1 or not len(thresholds) or not ((thresholds > 0) & (thresholds <= 1)).all():
         raise InputError("tiou", expected="thresholds in (0, 1]", found=repr(tiou))
+    if other_videos not in ("false_positives", "ignore"):
+        raise ValueError(f"detection_map: other_videos must be 'false_positives' or 'ignore', got {other_videos!r}")
     subset = _subset(annotations, subset)
     _check(annotations, detections)
+    if protocol in _WITH_AMBIGUOUS:
+        annotations, ambiguous = thumos14.split_ambiguous(annotations, ambiguous or {})
 
     present = np.unique(annotations.classes)
     labels = [annotations.class_names[index] for index in present]
     gt_groups = annotations.video_index * len(labels) + np.searchsorted(present, annotations.classes)
-    if other_videos not in ("false_positives", "ignore"):
-        raise ValueError(f"detection_map: other_videos must be 'false_positives' or 'ignore', got {other_videos!r}")
     rows, pred_groups = _scored(annotations, detections, labels, other_videos == "ignore")
-    average_precision = _door.average_precision if protocol == "activitynet" else _unstable_average_precision
+    if protocol == "thumos14":  # the kit goes through the videos by name, which orders equal scores
+        by_name = np.argsort(_videos(detections, rows), kind="stable")
+        rows, pred_groups = rows[by_name], pred_groups[by_name]
+    average_precision = _rule(protocol, detections, rows, ambiguous)
     precision = average_precision(
         np.ascontiguousarray(detections.segments[rows], dtype=np.float64),
         np.ascontiguousarray(detections.scores[rows], dtype=np.float64), pred_groups,
@@ -85,8 +101,23 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
         per_class={label: tuple(precision[:, index].tolist()) for index, label in enumerate(labels)})
 
 
-def _unstable_average_precision(*arrays) -> np.ndarray:
-    return reference.average_precision(*arrays, unstable=True)
+def _rule(protocol: str, detections: Detections, rows: np.ndarray,
+          ambiguous: Mapping[str, np.ndarray] | None) -> Callable:
+    """The average precision of a protocol, a function of what reference.average_precision takes."""
+    if protocol == "activitynet":
+        return _door.average_precision
+    if protocol == "activitynet_numpy":
+        return partial(reference.average_precision, unstable=True)
+    segments, videos = detections.segments[rows], _videos(detections, rows)
+    if protocol == "thumos14":
+        return partial(thumos14.average_precision, ignored=thumos14.touches(segments, videos, ambiguous))
+    rate = wtalc.SNIPPETS_PER_SECOND[protocol]
+    return partial(wtalc.average_precision, ignored=wtalc.touches(segments, videos, ambiguous, rate), rate=rate)
+
+
+def _videos(detections: Detections, rows: np.ndarray) -> np.ndarray:
+    """The video id of each of `rows`."""
+    return np.asarray(detections.video_ids, dtype=str)[detections.video_index[rows]]
 
 
 def _subset(annotations: Annotations, subset: str | None) -> str:

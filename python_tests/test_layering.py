@@ -31,7 +31,7 @@ MAY_IMPORT = {
     **{part: {part, "ops", *BASE} for part in MIDDLE - {"evaluation"}},
     "engine": {"engine", "ops", "", *BASE, *MIDDLE},  # "": the version
     "report": {"report", "ops", *BASE, *MIDDLE},
-    "compat": {"compat", "ops", "engine", *BASE, *MIDDLE},
+    "compat": {"compat", "ops", "evaluation", "structures", "errors", "files"},
     "cli": {"cli", "compat", "ops", "engine", "report", "", *BASE, *MIDDLE},
     "__main__": {"cli"},
     "": {"compat", "ops", "engine", "report", *BASE, *MIDDLE},  # wtal_fast/__init__.py, lazily

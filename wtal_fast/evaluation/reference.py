@@ -56,10 +56,14 @@ def claims(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_groups: np.n
     return claimed
 
 
-def paired_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Temporal intersection over union of segments a [..., 2] and b [..., 2], broadcast; 0 where the union is 0."""
-    overlap = np.maximum(np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]), 0.0)
-    union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - overlap
+def paired_iou(a: np.ndarray, b: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    """Temporal intersection over union of segments a [..., 2] and b [..., 2], broadcast; 0 where the union is 0.
+
+    `offset` is added to lengths and overlaps.
+    """
+    shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0])
+    overlap = np.maximum(shared + offset, 0.0)
+    union = (a[..., 1] - a[..., 0] + offset) + (b[..., 1] - b[..., 0] + offset) - overlap
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
 
 

@@ -15,7 +15,7 @@ from wtal_fast.evaluation import _door, reference, thumos14, wtalc
 from wtal_fast.structures import Annotations, Detections
 
 PROTOCOLS = ("activitynet", "activitynet_numpy", "thumos14", "wtalc", "wtalc_unt")
-_WITH_AMBIGUOUS = ("thumos14", "wtalc", "wtalc_unt")
+WITH_AMBIGUOUS = ("thumos14", "wtalc", "wtalc_unt")
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
     """
     if protocol not in PROTOCOLS:
         raise InputError("protocol", expected=" or ".join(PROTOCOLS), found=repr(protocol))
-    if ambiguous is not None and protocol not in _WITH_AMBIGUOUS:
-        raise InputError("ambiguous stretches", expected=f"protocol {' or '.join(_WITH_AMBIGUOUS)}",
+    if ambiguous is not None and protocol not in WITH_AMBIGUOUS:
+        raise InputError("ambiguous stretches", expected=f"protocol {' or '.join(WITH_AMBIGUOUS)}",
                          found=repr(protocol), fix="name such a protocol or leave them out")
     thresholds = np.asarray(tiou, dtype=np.float64)
     if thresholds.ndim != 1 or not len(thresholds) or not ((thresholds > 0) & (thresholds <= 1)).all():
@@ -78,7 +78,7 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
         raise ValueError(f"detection_map: other_videos must be 'false_positives' or 'ignore', got {other_videos!r}")
     subset = _subset(annotations, subset)
     _check(annotations, detections)
-    if protocol in _WITH_AMBIGUOUS:
+    if protocol in WITH_AMBIGUOUS:
         annotations, ambiguous = thumos14.split_ambiguous(annotations, ambiguous or {})
 
     present = np.unique(annotations.classes)

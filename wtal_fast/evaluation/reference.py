@@ -23,7 +23,7 @@ def average_precision(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_g
         if instances[label] == 0:
             result[:, label] = np.nan
         elif len(rows):
-            result[:, label] = _interpolated_area(claimed[rows] >= 0, instances[label])
+            result[:, label] = interpolated_area(claimed[rows] >= 0, instances[label])
     return result
 
 
@@ -67,7 +67,7 @@ def paired_iou(a: np.ndarray, b: np.ndarray, offset: float = 0.0) -> np.ndarray:
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
 
 
-def _interpolated_area(hit: np.ndarray, instances: int) -> np.ndarray:
+def interpolated_area(hit: np.ndarray, instances: int) -> np.ndarray:
     """Area [Q] under the interpolated precision-recall curve of one class; hit [P, Q] by falling score."""
     hits = np.cumsum(hit, axis=0)
     recall = hits / instances

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import wtal_fast.compat
+from python_tests.tolerances import PUBLISHED_MAP
 from wtal_fast.compat import ANETdetection, nms
 from wtal_fast.errors import InputError
 
@@ -94,6 +95,17 @@ def test_no_file(files):
         ANETdetection(None, files()[1])
     with pytest.raises(InputError, match="expected a file"):
         ANETdetection(files()[0])
+
+
+@pytest.mark.parametrize("path, expected", [
+    ("stpn/stpn_thumos14_test.json", [0.5212, 0.4420, 0.3470, 0.2606, 0.1770, 0.1009, 0.0499, 0.0134, 0.0010]),
+    ("autoloc/autoloc_thumos14_test.json", [0.4704, 0.4213, 0.3609, 0.2927, 0.2147, 0.1317, 0.0577, 0.0164, 0.0021]),
+])
+@pytest.mark.filterwarnings("ignore:counted as false positives")
+def test_published_numbers(shared, path, expected):
+    detection = ANETdetection(shared / "data/thumos14/gt.json", shared / "data/detections" / path, subset="test",
+                              tiou_thresholds=np.linspace(0.1, 0.9, 9))
+    np.testing.assert_allclose(detection.evaluate()[0], expected, **PUBLISHED_MAP)
 
 
 def test_nms_by_hand():

@@ -94,6 +94,7 @@ def test_by_hand():
     assert metrics.average_map == pytest.approx(1 / 3)
     assert (metrics.protocol, metrics.subset, metrics.tiou) == ("activitynet", "test", (0.5, 0.75))
     assert (metrics.num_videos, metrics.num_instances, metrics.num_detections) == (2, 3, 3)
+    assert metrics.video_ids == ("v2", "v1")
 
 
 def test_json_keys():

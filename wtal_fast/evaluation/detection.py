@@ -24,6 +24,7 @@ class DetectionMetrics:
 
     tiou [Q] thresholds; map [Q] mean over the classes that have ground truth, average_map their mean, all in 0..1.
     per_class: average precision at each tIoU of every class with ground truth. num_detections: those scored.
+    video_ids: the videos scored (not in metrics.json).
     """
 
     protocol: str
@@ -35,6 +36,7 @@ class DetectionMetrics:
     map: tuple[float, ...]
     average_map: float
     per_class: dict[str, tuple[float, ...]]
+    video_ids: tuple[str, ...] = ()
 
     def to_json(self) -> dict:
         """What metrics.json holds."""
@@ -98,7 +100,8 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
         protocol=protocol, subset=subset, num_videos=len(annotations.video_ids), num_instances=len(annotations),
         num_detections=len(rows), tiou=tuple(thresholds.tolist()), map=tuple(means.tolist()),
         average_map=float(means.mean()),
-        per_class={label: tuple(precision[:, index].tolist()) for index, label in enumerate(labels)})
+        per_class={label: tuple(precision[:, index].tolist()) for index, label in enumerate(labels)},
+        video_ids=annotations.video_ids)
 
 
 def _rule(protocol: str, detections: Detections, rows: np.ndarray,

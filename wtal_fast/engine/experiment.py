@@ -105,6 +105,7 @@ def check_width(config: Config, dataset: Dataset) -> None:
 
 
 def check_clicks(config: Config, dataset: Dataset) -> None:
+    """Raises InputError where the preset's loss wants clicks and the training videos have none."""
     """Raises InputError where the preset learns from clicks and the data have none."""
     if config.data.click_kinds != "none" and dataset.clicks is None:
         raise InputError(f"preset {config.preset}", "data.clicks", expected=f"{config.data.click_kinds} clicks",

@@ -18,9 +18,9 @@ template <typename Number>
 void launch_forward(const TopkMean& op, cudaStream_t stream) {
   if (op.time <= 24 * kWarp) return launch_rows<Number, 24, 1>(op, stream);
   if (op.time <= 64 * kWarp) return launch_rows<Number, 64, 1>(op, stream);
-  if (op.time <= 16 * 16 * kWarp) return launch_rows<Number, 16, 16>(op, stream);
-  if (op.time <= 16 * 32 * kWarp) return launch_rows<Number, 16, 32>(op, stream);
-  launch_rows<Number, 0, 32>(op, stream);
+  if (op.time <= 8 * 16 * kWarp) return launch_rows<Number, 8, 16>(op, stream);
+  if (op.time <= 24 * 16 * kWarp) return launch_rows<Number, 24, 16>(op, stream);
+  launch_rows<Number, 0, 16>(op, stream);
 }
 
 template <typename Number>

@@ -25,6 +25,7 @@ __device__ T combine_all(T value, Combine combine) {
     if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
     __syncthreads();
     value = of_warp[0];
+#pragma unroll 4  // all at once, the loads would spill
     for (int warp = 1; warp < kWarps; ++warp) value = combine(value, of_warp[warp]);
   }
   return value;

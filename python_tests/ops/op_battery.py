@@ -22,6 +22,11 @@ BACKEND = "triton" if TRITON else "native"
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+def fewer(cases: list, times: int) -> list:
+    """Every `times`-th case under Triton's interpreter, which takes 20 ms a row; all of them elsewhere."""
+    return cases[::times] if TRITON else cases
+
+
 @dataclass
 class Sample:
     """Arguments of the op's public function, floating-point tensors in float64."""
@@ -142,7 +147,7 @@ class OpBattery:
                 assert _library.backend_of(name, "cpu") == "reference", name
             assert _library.backend_of(name, "cpu") == BACKEND, name
 
-    @pytest.mark.parametrize("layout", LAYOUTS)
+    @pytest.mark.parametrize("layout", fewer(list(LAYOUTS), 2))
     @pytest.mark.parametrize("dtype", DTYPES, ids=str)
     def test_equals_reference(self, kernels, dtype, layout):
         if dtype not in self.dtypes:
@@ -175,7 +180,7 @@ class OpBattery:
                 assert all(torch.equal(*pair) for pair in zip(runs[0], again, strict=True)), sample.name
 
     def test_gradcheck(self, kernels):
-        for sample in self.smooth_samples():
+        for sample in fewer(self.smooth_samples(), 12):
             arguments, options = sample.to(torch.float64)
             for value in leaves(arguments):
                 value.requires_grad_()
@@ -192,7 +197,7 @@ class OpBattery:
                 grad.sum().backward()
 
     def test_opcheck(self, kernels):
-        for overload, arguments in self.raw_samples():
+        for overload, arguments in fewer(list(self.raw_samples()), 12):
             torch.library.opcheck(overload, arguments)
 
     def test_compiles(self, kernels):

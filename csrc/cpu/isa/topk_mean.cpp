@@ -4,6 +4,8 @@
 // Loops run over kLanes accumulators side by side: compilers turn these into vectors of any width, and sums are added
 // in the same order whatever the width, so that every instruction set gives the same bits. Rows are padded to whole
 // blocks of kLanes keys.
+#include <initializer_list>
+
 #include "cpu/topk_mean.h"
 
 namespace wtal::WTAL_ISA {
@@ -30,7 +32,7 @@ int64_t count_at_least(const Row<Key>& row, Key pivot) {
     Counter counts[kLanes] = {};
     for (int64_t t = begin; t < end; t += kLanes)
       for (int64_t lane = 0; lane < kLanes; ++lane) counts[lane] += row.keys[t + lane] >= pivot;
-    uint64_t sum = 0;
+    std::conditional_t<sizeof(Key) == 8, uint64_t, uint32_t> sum = 0;
     for (int64_t lane = 0; lane < kLanes; ++lane) sum += counts[lane];
     total += int64_t(sum);
   }
@@ -67,9 +69,10 @@ Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k) {
 template <typename Key>
 int64_t find_last(const Row<Key>& row, Key key) {
   int64_t t = row.padded;
-  for (int64_t found = 0; !found; t -= kLanes)
-    for (int64_t lane = 1; lane <= kLanes; ++lane) found += row.keys[t - lane] == key;
-  t += kLanes;
+  for (Key found = 0;; t -= kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) found |= Key(row.keys[t - kLanes + lane] == key);
+    if (found) break;
+  }
   do --t;
   while (row.keys[t] != key);
   return t;
@@ -125,7 +128,7 @@ void transpose_tile(const Key* from, int64_t from_stride, Key* to, int64_t to_st
     rows[i] = __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
     rows[i + 1] = __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
   }
-  for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1) {  // 0 1 4 5
+  for (const int i : std::initializer_list<int>{0, 1, 4, 5}) {
     const Vector a = rows[i], b = rows[i + 2];
     rows[i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
     rows[i + 2] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);

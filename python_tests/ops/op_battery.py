@@ -1,7 +1,8 @@
 """What every op is tested for, whatever it computes. An op's test file subclasses OpBattery; see test_topk_mean.py.
 
 The compiled kernels are compared with the op's reference; in a process with TRITON_INTERPRET=1 the Triton kernels are,
-since Triton has to be imported under that setting (test_library.py starts such a process).
+since Triton has to be imported under that setting (test_library.py starts such a process). What does not depend on
+the kernel, or would take its interpreter minutes, is left to the other process.
 """
 
 from __future__ import annotations
@@ -180,7 +181,9 @@ class OpBattery:
                 assert all(torch.equal(*pair) for pair in zip(runs[0], again, strict=True)), sample.name
 
     def test_gradcheck(self, kernels):
-        for sample in fewer(self.smooth_samples(), 12):
+        if TRITON:
+            return
+        for sample in self.smooth_samples():
             arguments, options = sample.to(torch.float64)
             for value in leaves(arguments):
                 value.requires_grad_()
@@ -197,7 +200,9 @@ class OpBattery:
                 grad.sum().backward()
 
     def test_opcheck(self, kernels):
-        for overload, arguments in fewer(list(self.raw_samples()), 12):
+        if TRITON:
+            return
+        for overload, arguments in self.raw_samples():
             torch.library.opcheck(overload, arguments)
 
     def test_compiles(self, kernels):

@@ -45,14 +45,14 @@ def demo_table() -> str:
 
 
 def speed_table() -> str:
-    """Every row of the result files of bench.run, with both medians and their ratio."""
+    """The rows of the result files of bench.run that have a target, with both medians and their ratio."""
     lines = ["| what | compared with | theirs | ours | ratio |", "|---|---|---|---|---|"]
     environments = set()
     for path in sorted(RESULTS.glob("speed_*.json")):
         content = read_json(path)
         environment = content["environment"]
         environments.add(f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}")
-        for row in content["rows"]:
+        for row in (row for row in content["rows"] if row["target"]):
             lines.append(_line(row["case"], row["baseline"], _time(row["baseline_seconds"]), _time(row["seconds"]),
                                f"{row['ratio']:.1f}"))
     return "\n".join(["Medians of interleaved runs on " + "; ".join(sorted(environments)) + ".", "", *lines])

@@ -114,4 +114,20 @@ WTAL_INLINE typename Ordering<Number>::Key from_real(typename Ordering<Number>::
     return bit_copy<Key>(value);
 }
 
+// A key in (low, high] that halves what is between them. The first pivots halve the numbers, since scores lie in a few
+// binades and most keys between them belong to numbers near zero; later ones halve the keys, which ends after one step a
+// bit whatever the numbers are.
+template <typename Number, typename Key>
+WTAL_INLINE Key pivot_between(Key low, Key high, int step, bool largest) {
+  using Narrow = typename Ordering<Number>::Key;
+  using Bits = std::make_unsigned_t<Key>;
+  if (step < 4) {
+    const auto least = to_real<Number>(to_bits(Narrow(low), largest));
+    const auto most = to_real<Number>(to_bits(Narrow(high), largest));
+    const Key pivot = to_key<Number>(from_real<Number>(least / 2 + most / 2), largest);
+    return pivot <= low ? Key(low + 1) : pivot > high ? high : pivot;  // also where infinities have no middle
+  }
+  return Key(low + Key(Bits(Bits(high) - Bits(low)) / 2) + 1);
+}
+
 }  // namespace wtal

@@ -80,7 +80,6 @@ __global__ void __launch_bounds__(kWarp * kWarps * (kWarps == 1 ? kRowsPerBlock 
     topk_mean_kernel(const TopkMean op) {
   using Keys = Row<Number, kPerThread, kWarps>;
   using Key = typename Keys::Key;
-  using Bits = std::make_unsigned_t<Key>;
   using Narrow = typename Keys::Narrow;
   using Real = typename Ordering<Number>::Real;
   const int64_t index = kWarps == 1 ? int64_t(blockIdx.x) * kRowsPerBlock + threadIdx.x / kWarp : blockIdx.x;
@@ -107,8 +106,8 @@ __global__ void __launch_bounds__(kWarp * kWarps * (kWarps == 1 ? kRowsPerBlock 
   low = combine_all<kWarps>(low, lesser);
   high = combine_all<kWarps>(high, greater);
   int64_t at_least_low = n;  // the k-th largest key is in [low, high]
-  while (low < high && at_least_low != k) {
-    const Key pivot = Key(low + Key(Bits(Bits(high) - Bits(low)) / 2) + 1);
+  for (int step = 0; low < high && at_least_low != k; ++step) {
+    const Key pivot = pivot_between<Number>(low, high, step, op.largest);
     const int64_t found = row.count([&](int64_t, Key key) { return key >= pivot; });
     if (found >= k) {
       low = pivot;

@@ -1,5 +1,5 @@
 // Exact selection by bisection on integer keys: the k-th largest key is found by counting the keys at or above a pivot,
-// about log2(time) times for distinct scores and at most once per bit. No sort, no index list.
+// about log2(time) times for distinct scores and at most once a bit and four more. No sort, no index list.
 //
 // Loops run over kLanes accumulators side by side: compilers turn these into vectors of any width, and sums are added
 // in the same order whatever the width, so that every instruction set gives the same bits. Rows are padded to whole
@@ -46,13 +46,12 @@ struct Selection {
 };
 
 // The k largest of the n keys of a row, 1 <= k <= n.
-template <typename Key>
-Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k) {
-  using Bits = std::make_unsigned_t<Key>;
+template <typename Number, typename Key = typename Ordering<Number>::Key>
+Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k, bool largest) {
   Key low = row.lowest, high = row.highest;  // the k-th largest key is in [low, high]
   int64_t at_least_low = n;
-  while (low < high && at_least_low != k) {
-    const Key pivot = Key(low + Key(Bits(Bits(high) - Bits(low)) / 2) + 1);
+  for (int step = 0; low < high && at_least_low != k; ++step) {
+    const Key pivot = pivot_between<Number>(low, high, step, largest);
     const int64_t count = count_at_least(row, pivot);
     if (count >= k) {
       low = pivot;
@@ -95,7 +94,7 @@ void reduce(const Row<Key>& row, int64_t n, int64_t k, bool largest, Key* mean, 
     *last = -1;
     return;
   }
-  const auto [floor, ties] = select(row, n, k);
+  const auto [floor, ties] = select<Number>(row, n, k, largest);
   Real sums[kSumLanes] = {};
   Key lowest[kSumLanes];  // of the keys above the floor
   for (int64_t lane = 0; lane < kSumLanes; ++lane) lowest[lane] = KeyLimits<Key>::kMagnitude;

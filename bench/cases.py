@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from bench import baselines
+from bench import baselines, cases_postprocessing
+from bench.case import Case
 from wtal_fast import ops
 
 SAME_SUMS = {"rtol": 1e-5, "atol": 1e-6}  # float32 sums in another order
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call of ours and those it is compared with; all return the same tensors, within the tolerance."""
-
-    name: str
-    ours: Callable[[], object]
-    baselines: dict[str, list[Callable[[], object]]]  # several spellings of one baseline: the fastest counts
-    tolerance: dict[str, float]
-    targets: dict[str, float]  # ratio to reach, by baseline
 
 
 def gradient_too(function, scores: Tensor, k: int, dim: int) -> Callable[[], object]:
@@ -66,4 +55,4 @@ def topk_mean() -> Iterator[Case]:
                 SAME_SUMS, {topk: 6.0})
 
 
-CASES: dict[str, Callable[[], Iterator[Case]]] = {"topk_mean": topk_mean}
+CASES: dict[str, Callable[[], Iterator[Case]]] = {"topk_mean": topk_mean, **cases_postprocessing.CASES}

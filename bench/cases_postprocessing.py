@@ -1,0 +1,167 @@
+"""NMS, mAP and localization against the loops of released code, on simulated inputs of THUMOS'14 size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench import baselines_postprocessing as baselines
+from bench.baselines_localization import Video, released_detections
+from bench.case import Case
+from wtal_fast import ops
+from wtal_fast.config import LocalizationConfig
+from wtal_fast.evaluation import detection_map
+from wtal_fast.localization import localize
+from wtal_fast.preset_files import load_preset
+from wtal_fast.structures import Annotations, CASOutput, Detections, FeatureBatch
+
+SAME_INDICES = {"rtol": 0, "atol": 0}
+SAME_NUMBERS = {"rtol": 1e-9, "atol": 1e-9}  # float64 sums in another order
+TIOU = np.linspace(0.1, 0.9, 9)
+NUMPY_NMS, SCALAR_NMS = "NumPy (released BackTAL)", "scalar C++ (as ActionFormer), one call a group"
+LOOPS = "NumPy loops"
+
+
+def temporal_nms() -> Iterator[Case]:
+    """Random segments of 1 to 20 s in groups of 150 s (100,000 segments: one hour), float32, tIoU 0.5.
+
+    Bounds are multiples of 1/1024 s and scores distinct, so that float32 and float64 agree on what is kept.
+    """
+    scalar = baselines.compiled_nms()
+    targets = {200: {SCALAR_NMS: 4}, 2000: {NUMPY_NMS: 10, SCALAR_NMS: 4}}
+    for count, groups, seconds in ((200, 1, 150), (2000, 1, 150), (100_000, 1, 3600), (200, 5000, 150)):
+        draw = np.random.default_rng(0)
+        start = draw.random(count * groups) * seconds
+        bounds = np.stack([start, start + draw.uniform(1, 20, len(start))], axis=1)
+        segments = torch.from_numpy(np.round(bounds * 1024) / 1024).float()
+        scores = torch.from_numpy(draw.permutation(len(start)) / len(start)).float()
+        group = torch.arange(groups).repeat_interleave(count)
+        edges = list(range(0, len(start) + 1, count))
+        ours = partial(ops.temporal_nms, segments, scores, 0.5, group)
+        others = {NUMPY_NMS: [partial(baselines.grouped_numpy_nms, segments.numpy().astype(np.float64),
+                                      scores.numpy(), 0.5, edges)]}
+        if scalar is not None:
+            others[SCALAR_NMS] = [partial(scalar, segments, scores, 0.5, edges)]
+        name = f"temporal_nms, {groups:,} group{'s' * (groups > 1)} of {count:,}, {len(ours()):,} kept"
+        yield Case(name, ours, others, SAME_INDICES,
+                   targets.get(len(start), {NUMPY_NMS: 50, SCALAR_NMS: 4}))
+
+
+def simulated_truth(draw: np.random.Generator, videos: int, classes: int, per_video: int = 16) -> Annotations:
+    """About `per_video` instances of one or two classes in each video of 60 to 500 s."""
+    durations = draw.uniform(60, 500, videos)
+    counts = draw.poisson(per_video - 1, videos) + 1
+    video = np.repeat(np.arange(videos), counts)
+    kinds = draw.integers(0, classes, (videos, 2))
+    pick = (draw.random(len(video)) < 0.1).astype(np.int64)
+    start = draw.random(len(video)) * durations[video]
+    return Annotations(
+        segments=np.stack([start, start + draw.gamma(2, 2, len(video)) + 0.2], axis=1), classes=kinds[video, pick],
+        video_index=video, class_names=tuple(f"class {index}" for index in range(classes)),
+        video_ids=tuple(f"video {index}" for index in range(videos)), subsets=("test",) * videos,
+        durations=durations, fps=np.full(videos, np.nan))
+
+
+def simulated_detections(draw: np.random.Generator, truth: Annotations, count: int) -> Detections:
+    """`count` detections: half are shifted instances, half lie anywhere in a video under one of its classes."""
+    row, near = draw.integers(0, len(truth), count), draw.random(count) < 0.5
+    video = truth.video_index[row]
+    length = np.where(near, np.diff(truth.segments[row])[:, 0] * draw.uniform(0.6, 1.6, count),
+                      draw.gamma(2, 2, count) + 0.2)
+    start = np.where(near, truth.segments[row, 0] + draw.normal(0, 0.25, count) * length,
+                     draw.random(count) * truth.durations[video])
+    return Detections(segments=np.stack([start, start + length], axis=1),
+                      scores=draw.random(count) * (0.5 + 0.5 * near), classes=truth.classes[row], video_index=video,
+                      class_names=truth.class_names, video_ids=truth.video_ids)
+
+
+def _ours_map(truth: Annotations, found: Detections) -> Tensor:
+    return torch.tensor(list(detection_map(truth, found, TIOU).per_class.values()), dtype=torch.float64).T
+
+
+def by_class(truth: Annotations, found: Detections) -> tuple[dict, dict]:
+    """The instances and predictions as baselines.loop_map takes them."""
+    instances, predictions = {}, {}
+    for label in np.unique(truth.classes):
+        rows = np.flatnonzero(truth.classes == label)
+        instances[label] = {video: truth.segments[rows[truth.video_index[rows] == video]]
+                            for video in np.unique(truth.video_index[rows]).tolist()}
+        rows = np.flatnonzero(found.classes == label)
+        predictions[label] = (found.video_index[rows].tolist(), found.segments[rows], found.scores[rows])
+    return instances, predictions
+
+
+def detection_map_cases() -> Iterator[Case]:
+    """A result the size of the released BaS-Net's on THUMOS'14."""
+    draw = np.random.default_rng(0)
+    truth = simulated_truth(draw, videos=210, classes=20)
+    found = simulated_detections(draw, truth, 16_763)
+    instances, predictions = by_class(truth, found)
+    yield Case(f"detection_map, 16,763 detections, {len(truth):,} instances, 210 videos, 9 tIoU",
+               partial(_ours_map, truth, found),
+               {LOOPS: [partial(baselines.loop_map, instances, predictions, TIOU)]},
+               SAME_NUMBERS, {LOOPS: 50})
+
+
+def official_settings(method: str) -> LocalizationConfig:
+    """How the released code of `method` localizes THUMOS'14."""
+    values = load_preset(f"{method}/thumos14/official").values
+    return LocalizationConfig(**{key.removeprefix("localization."): sourced.value for key, sourced in values.items()
+                                 if key.startswith("localization.")})
+
+
+def simulated_output(videos: int = 210, snippets: int = 750, classes: int = 20) -> tuple[CASOutput, FeatureBatch]:
+    """Model output with about as many detections as recorded ones, one or two likely classes a video, 30 to 400 s.
+
+    Magnitudes are multiples of 1/64, so that their sums are exact in any order.
+    """
+    draw = np.random.default_rng(0)
+    kernel = np.hanning(31) / np.hanning(31).sum()
+    noise = draw.standard_normal((videos, classes + 2, snippets + len(kernel) - 1))
+    smooth = np.apply_along_axis(np.convolve, 2, noise, kernel, "valid") + 0.02 * draw.standard_normal(
+        (videos, classes + 2, snippets))
+    cas = torch.from_numpy(smooth[:, :-1]).float().transpose(1, 2).contiguous()  # [B, T, C + 1]
+    magnitude = torch.from_numpy(np.round((20 + 20 * smooth[:, -1]).clip(1, 90) * 64) / 64).float()
+    logits = torch.from_numpy(draw.standard_normal((videos, classes + 1))).float()
+    rows, kinds = np.arange(videos), draw.integers(0, classes, (videos, 2))
+    logits[rows, kinds[:, 0]] = 8.0
+    logits[rows[::5], kinds[::5, 1]] = 8.0
+    durations = torch.from_numpy(draw.uniform(30, 400, videos))
+    batch = FeatureBatch(features=cas, lengths=torch.full((videos,), snippets), durations=durations,
+                         frame_counts=(durations * 25).long())
+    return CASOutput(cas_logits=cas, video_logits=logits, magnitude=magnitude), batch
+
+
+def _ours_localize(output: CASOutput, batch: FeatureBatch, settings: LocalizationConfig, names: list[str]):
+    found = localize(output, batch, settings, names)
+    return [torch.from_numpy(part) for part in (found.segments, found.scores, found.classes, found.video_index)]
+
+
+def _released(videos: list[Video], method: str, settings: LocalizationConfig):
+    return [torch.from_numpy(part) for part in released_detections(videos, method, settings)]
+
+
+def localize_cases() -> Iterator[Case]:
+    """All test videos of THUMOS'14 from model output to detections, with the settings of the released code."""
+    output, batch = simulated_output()
+    names = [f"class {index}" for index in range(output.cas_logits.shape[2] - 1)]
+    scores = output.video_logits.softmax(dim=1)[:, :len(names)].numpy()
+    logits = output.cas_logits[:, :, :len(names)]
+    for method in ("basnet", "uncertainty", "backtal"):
+        settings = official_settings(method)
+        cas = logits.softmax(dim=2) if settings.cas == "softmax" else logits
+        parts = zip(cas.numpy(), scores, output.magnitude.numpy(), batch.durations.tolist(),
+                    batch.frame_counts.tolist(), strict=True)
+        videos = [Video(*part) for part in parts]
+        count = len(localize(output, batch, settings, names))
+        baseline = f"released {method} post-processing, restated"
+        yield Case(f"localize {method}, 210 videos of 750 snippets, {count:,} detections",
+                   partial(_ours_localize, output, batch, settings, names),
+                   {baseline: [partial(_released, videos, method, settings)]}, SAME_NUMBERS, {baseline: 150})
+
+
+CASES = {"temporal_nms": temporal_nms, "detection_map": detection_map_cases, "localize": localize_cases}

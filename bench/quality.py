@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bench.environment import describe
 from wtal_fast.engine.experiment import spread, train_folder
+from wtal_fast.engine.methods import configure
+from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.files import read_json, save_json
 
 WIDTHS = {"model.feature_dim": 128, "model.hidden_dim": 256, "train.learning_rate": 1e-3, "train.batch_size": 16}
@@ -39,7 +41,7 @@ def overrides(method: str, data: Path, seed: int) -> dict:
     return settings
 
 
-def run_all(data: Path, runs: Path, methods, variants, seeds, extra: dict | None = None) -> dict:
+def run_all(data: Path, runs: Path, methods, variants, seeds) -> dict:
     """{method/variant: mean, spread and every run's metrics}."""
     table = {}
     for method in methods:
@@ -47,11 +49,11 @@ def run_all(data: Path, runs: Path, methods, variants, seeds, extra: dict | None
             results = []
             for seed in seeds:
                 folder = runs / f"{method}-{variant}-{seed}"
-                if (folder / "metrics.json").is_file():
-                    results.append(read_json(folder / "metrics.json"))
-                    continue
-                settings = overrides(method, data, seed) | (extra or {})
-                results.append(train_folder(f"{method}/thumos14/{variant}", data, folder, settings, resume=True))
+                preset, settings = f"{method}/thumos14/{variant}", overrides(method, data, seed)
+                metrics = folder / "metrics.json"
+                finished = metrics.is_file() and RunFolder(folder).config() == configure(preset, settings)
+                results.append(read_json(metrics) if finished
+                               else train_folder(preset, data, folder, settings, resume=True))
             row = spread(results) | {"seeds": list(seeds), "map_of_runs": [result["map"] for result in results]}
             table[f"{method}/{variant}"] = row
             print(f"{method}/{variant}: average mAP {row['average_map_of_runs']}", flush=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from bench.environment import describe
 from bench.quality import overrides
 from wtal_fast.data.dataset import load_folder
 from wtal_fast.engine.infer import detect, score
@@ -53,7 +54,7 @@ def try_candidate(method: str, data: Path, settings: dict, seeds, cache: Path, v
         metrics = score(detect(trained(config, train, cache), held_out, config), held_out, config, "hold-out")
         values.append(metrics.average_map)
         curves.append(metrics.map)
-    return {"method": method, "base": variant, "settings": settings, "seeds": list(seeds),
+    return {"environment": describe(), "method": method, "base": variant, "settings": settings, "seeds": list(seeds),
             "average_map": statistics.mean(values), "average_map_of_runs": values,
             "map": [statistics.mean(column) for column in zip(*curves, strict=True)]}
 

@@ -36,5 +36,9 @@ def command(
         raise KeyboardInterrupt from None
     if "map" in metrics:
         print_metrics({metrics.get("checkpoint", "mean of runs"): metrics})
+    if "runs" in metrics:
+        values = ", ".join(f"{100 * value:.1f}" for value in metrics["average_map_of_runs"])
+        typer.echo(f"average mAP of {metrics['runs']} runs: {100 * metrics['average_map']:.1f} ± "
+                   f"{100 * metrics['average_map_deviation']:.1f} (standard deviation; {values})")
     if metrics:
         typer.echo(f"written to {output}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from wtal_fast.config import EvaluationConfig, expand_range
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.data.streams import load_streams
-from wtal_fast.engine.experiment import run_experiment
+from wtal_fast.engine.experiment import rehearse, run_experiment
 from wtal_fast.engine.methods import configure
 from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.evaluation import detection_map
@@ -29,6 +29,7 @@ def run_demo(output: Path, seed: int = 0, methods=METHODS, show: bool = True) ->
         train, test = load_streams(config.data)
         if not rows:
             rows = baselines(test, seed)
+        rehearse(config, train, test)
         rows[method] = run_experiment(config, train, test, folders[method], show=show)
     return rows
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from wtal_fast.structures import NO_CLICK, BatchTotals, FeatureBatch
+
+LONGEST_WAIT = timedelta(days=1)  # the others wait while the first process localizes and scores
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ def join_processes(device: torch.device) -> Processes:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
+        atexit.register(dist.destroy_process_group)
     return Processes(dist.get_rank(), dist.get_world_size())
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from wtal_fast import __version__
 from wtal_fast.config import Config
 from wtal_fast.data.annotations import read_annotations
 from wtal_fast.data.dataset import Dataset, load_folder
@@ -16,7 +16,8 @@ from wtal_fast.data.layout import find_layout
 from wtal_fast.engine.checkpoint import TrainedModel
 from wtal_fast.engine.distributed import Processes, join_processes
 from wtal_fast.engine.infer import detect, score
-from wtal_fast.engine.methods import build_model, configure
+from wtal_fast.engine.methods import build_loss, build_model, configure
+from wtal_fast.engine.output_paths import check_output_folder
 from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.engine.train import fit
 from wtal_fast.errors import InputError
@@ -34,30 +35,68 @@ def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike
     config = configure(preset, overrides)
     check_device(device)
     processes = join_processes(torch.device(device))
-    click_files = (config.data.clicks or "").split(",")
-    if len(click_files) == 1:
-        return _train_one(config, data, Path(output), device, processes, resume, show)
-    results = []
-    for number, file in enumerate(click_files, 1):
-        one = config.model_copy(update={"data": config.data.model_copy(update={"clicks": file.strip()})})
-        results.append(_train_one(one, data, Path(output) / f"clicks-{number}", device, processes, resume, show))
-    if not processes.is_first:
-        return {}
-    summary = spread(results) | {"clicks": click_files}
-    save_json(Path(output) / "metrics.json", summary, indent=1)
+    configs, output = one_for_each_click_file(config), Path(output)
+    folders = [output] if len(configs) == 1 else [output / f"clicks-{number}" for number in range(1, len(configs) + 1)]
+    if processes.is_first:
+        check_output(output, folders, configs, resume)
+    clicks = [load_folder(data, one.data, "train", class_names=one.data.class_names).clicks for one in configs[1:]]
+    train = load_folder(data, configs[0].data, "train", class_names=config.data.class_names)
+    trains = [train, *(replace(train, clicks=other) for other in clicks)]
+    test = load_folder(data, config.data, "test", class_names=train.class_names)
+    for one, videos in zip(configs, trains, strict=True):
+        rehearse(one, videos, test)
+    results = [run_experiment(one, videos, test, RunFolder(folder), device=device, processes=processes, resume=resume,
+                              show=show)
+               for one, videos, folder in zip(configs, trains, folders, strict=True)]
+    if len(results) == 1 or not processes.is_first:
+        return results[0]
+    summary = spread(results) | {"clicks": [one.data.clicks for one in configs]}
+    save_json(output / "metrics.json", summary, indent=1)
     return summary
 
 
-def _train_one(config: Config, data, output: Path, device: str, processes: Processes, resume: bool, show: bool) -> dict:
-    run = RunFolder(output)
-    if processes.is_first:
+def one_for_each_click_file(config: Config) -> list[Config]:
+    """The configuration itself, or one for each of several click files."""
+    files = [name.strip() for name in (config.data.clicks or "none").split(",")]
+    if not all(files):
+        raise InputError("data.clicks", expected="file names separated by commas", found=repr(config.data.clicks))
+    if len(files) == 1:
+        return [config]
+    return [config.model_copy(update={"data": config.data.model_copy(update={"clicks": name})}) for name in files]
+
+
+def check_output(output: Path, folders: list[Path], configs: list[Config], resume: bool) -> None:
+    """Raises InputError where a run would overwrite another or cannot be written."""
+    check_output_folder(output)
+    several = len(folders) > 1
+    other = output / "config.yaml" if several else output / "clicks-1"
+    if other.exists():
+        raise InputError(output, expected="a folder without another kind of run", found=f"{other.name}",
+                         fix="choose another --output")
+    for folder, config in zip(folders, configs, strict=True):
+        run = RunFolder(folder)
         if resume:
             run.refuse_other_settings(config)
         else:
             run.refuse_if_occupied()
-    train = load_folder(data, config.data, "train", class_names=config.data.class_names)
-    test = load_folder(data, config.data, "test", class_names=train.class_names)
-    return run_experiment(config, train, test, run, device=device, processes=processes, resume=resume, show=show)
+
+
+def rehearse(config: Config, train: Dataset, test: Dataset) -> None:
+    """One video through model, loss and localization: settings that do not fit fail before a file is written."""
+    check_width(config, train)
+    check_width(config, test)
+    check_clicks(config, train)
+    data = config.data
+    try:
+        model = build_model(config, len(train.class_names)).train()
+        batch = train.batch([0], data.num_snippets, data.train_sampling, resize=data.resize)
+        build_loss(config)(model(batch.features, None), batch)
+        detect(model, test.take([0]), config)
+    except InputError:
+        raise
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+        raise InputError(f"settings of {config.preset}", expected="model, loss and localization that fit together",
+                         found=str(error).splitlines()[0], fix="change the setting it names") from None
 
 
 def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder, *, device: str = "cpu",
@@ -66,13 +105,6 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
 
     Of several processes the first one writes; the others return {}.
     """
-    check_width(config, train)
-    check_clicks(config, train)
-    build_model(config, len(train.class_names))
-    if processes.is_first:
-        run.open(config)
-        run.log(f"{config.preset} on {train.source or 'arrays'}: {len(train)} videos, {len(train.class_names)} classes")
-        run.log(f"wtal_fast {__version__}, torch {torch.__version__}, {processes.count} processes, {device}")
     fitted = fit(config, train, test, device, processes, run, resume, show)
     if not processes.is_first:
         return {}
@@ -105,9 +137,11 @@ def check_width(config: Config, dataset: Dataset) -> None:
 
 
 def check_clicks(config: Config, dataset: Dataset) -> None:
-    """Raises InputError where the preset's loss wants clicks and the training videos have none."""
-    """Raises InputError where the preset learns from clicks and the data have none."""
-    if config.data.click_kinds != "none" and dataset.clicks is None:
+    """Raises InputError where the loss wants clicks and the training videos have none, or clicks no loss reads."""
+    if config.data.click_kinds == "none" and config.data.clicks is not None:
+        raise InputError(f"preset {config.preset}", "data.clicks", expected="no clicks: data.click_kinds is none",
+                         found=config.data.clicks, fix="leave data.clicks out, or set data.click_kinds")
+    if config.data.click_kinds != "none" and (dataset.clicks is None or not len(dataset.clicks.seconds)):
         raise InputError(f"preset {config.preset}", "data.clicks", expected=f"{config.data.click_kinds} clicks",
                          found="none", fix="data.clicks=FILE or simulated; without clicks: data.click_kinds=none")
 

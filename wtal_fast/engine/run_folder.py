@@ -26,11 +26,9 @@ class RunFolder:
         self._lock = None
 
     def refuse_if_occupied(self) -> None:
-        if (self.folder / "config.yaml").exists() or (self.folder / "checkpoint").exists():
+        if any((self.folder / name).exists() for name in ("config.yaml", "checkpoint", "metrics.json")):
             raise InputError(self.folder, expected="a folder without a run", found="a run",
                              fix="--resume continues it; or choose another --output")
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(self.folder, expected="a folder", found="a file", fix="choose another --output")
 
     def refuse_other_settings(self, config: Config) -> None:
         """Raises unless `config` is what the run in this folder was started with."""
@@ -47,7 +45,14 @@ class RunFolder:
         path = self.folder / "config.yaml"
         if not path.is_file():
             return None
-        return restore_config(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            found = str(error).splitlines()[0]
+            raise InputError(path, expected="YAML settings", found=found, fix="restore it") from None
+        if not isinstance(values, dict):
+            raise InputError(path, expected="YAML settings", found=type(values).__name__, fix="restore it")
+        return restore_config(values, str(path))
 
     def open(self, config: Config) -> None:
         """Creates the folder, takes its lock (freed by the system when the process ends) and records the settings."""

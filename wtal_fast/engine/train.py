@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from wtal_fast import __version__
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.engine.checkpoint import TrainedModel, load_tensors, model_metadata
@@ -48,6 +50,8 @@ class Trainer:
         self.loss = build_loss(self.config)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=settings.betas,
                                           eps=settings.eps, weight_decay=settings.weight_decay, fused=True)
+        self.stop, self.stopping = threading.Event(), False
+        self.videos = hashlib.sha256("\n".join(self.dataset.video_ids).encode()).hexdigest()
         self.plan = BatchPlan(len(self.dataset), settings.batch_size, settings.seed, settings.sampler)
         self.step = 0
         smallest = len(self.dataset) % settings.batch_size or settings.batch_size
@@ -100,10 +104,12 @@ class Trainer:
 
     def _agree(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
         names = sorted(terms)
-        values = torch.stack([terms[name].double().cpu() for name in names])
+        stopping = torch.tensor(float(self.stop.is_set()), dtype=torch.float64)
+        values = torch.stack([*(terms[name].double().cpu() for name in names), stopping])
         self.processes.sum_([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
         self.processes.sum_([values])
-        return dict(zip(names, values.tolist(), strict=True))
+        self.stopping = bool(values[-1] > 0)  # any process was asked to stop: all do, at the same step
+        return dict(zip(names, values[:-1].tolist(), strict=True))
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """What resuming needs besides the model: the optimizer's moments."""
@@ -115,7 +121,10 @@ class Trainer:
 
     def load(self, folder) -> None:
         """Continues from the checkpoint in `folder`."""
-        weights, _ = load_tensors(folder / "model.safetensors")
+        weights, about = load_tensors(folder / "model.safetensors")
+        if (about["class_names"], about["videos"]) != (list(self.dataset.class_names), self.videos):
+            raise InputError(folder, expected="the classes and videos the run was started with", found="other ones",
+                             fix="resume with the same data, or start a new --output")
         tensors, header = load_tensors(folder / "trainer.safetensors")
         self.model.load_state_dict(weights)
         for name, parameter in self.model.named_parameters():
@@ -148,6 +157,9 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     if selection != "last" and (held_out is None or held_out.annotations is None):
         raise InputError(f"train.selection={selection}", expected="annotated segments to score on", found="none",
                          fix="train.selection=last")
+    if selection != "last" and config.train.eval_every is None:
+        raise InputError(f"train.selection={selection}", "train.eval_every", expected="the steps between two scores",
+                         found="nothing", fix="train.eval_every=N")
     trainer = Trainer(config, train, torch.device(device), processes)
     best, total = _Best(config, train.class_names), trainer.total_steps
     if resume and run is not None and run.checkpoints.path("last") is not None:
@@ -156,9 +168,14 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
         if processes.is_first:
             run.forget_after(trainer.step)
     writes = run if processes.is_first else None
+    if writes is not None:
+        writes.open(config)
+        classes = len(train.class_names)
+        writes.log(f"{config.preset} on {train.source or 'arrays'}: {len(train)} videos, {classes} classes")
+        writes.log(f"wtal_fast {__version__}, torch {torch.__version__}, {processes.count} processes, {device}")
     every = config.train.eval_every
     watched = test if held_out is None and every else held_out
-    with stop_signals() as stop, progress("train", total, show and processes.is_first) as bar:
+    with stop_signals() as trainer.stop, progress("train", total, show and processes.is_first) as bar:
         while trainer.step < total:
             started = time.perf_counter()
             terms = trainer.advance()
@@ -169,7 +186,7 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
             due = last or every is not None and trainer.step % every == 0
             if due and watched is not None and watched.annotations is not None:
                 _evaluate(trainer, watched, best if held_out is not None else None, writes)
-            stopping = stop.is_set()
+            stopping = trainer.stopping if processes.count > 1 else trainer.stop.is_set()
             if writes is not None and (last or stopping or trainer.step % config.train.save_every == 0):
                 _save(trainer, writes, best, ("last",))
             if stopping and not last:
@@ -242,6 +259,7 @@ class _Best:
 
 def _save(trainer: Trainer, run: RunFolder, best: _Best, names: tuple[str, ...]) -> None:
     metadata = model_metadata(trainer.config, trainer.dataset.class_names, trainer.step)
+    metadata["videos"] = trainer.videos
     metadata["best_value"] = None if best.weights is None else best.value
     run.checkpoints.save(trainer.step, {"model.safetensors": (trainer.model.state_dict(), metadata),
                                         "trainer.safetensors": trainer.state()}, names)

@@ -2,35 +2,102 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-_RANGE = re.compile(r"(arange|linspace)\(([^()]*)\)")
-_STEPS = re.compile(r"[-+.\de]+:[-+.\de]+:[-+.\de]+")
+MAX_VALUES = 10_000  # of a range: more is a slip of the step
+_CALL = re.compile(r"(arange|linspace)\(([^()]*)\)")
 
 
 def expand_range(value):
-    """`arange(a,b,s)` (end excluded), `linspace(a,b,n)` or `a:s:b` (end included) as the float64 values NumPy gives."""
+    """`arange(a,b,s)` (end excluded), `linspace(a,b,n)` or `a:s:b` (end included) as the float64 values NumPy gives.
+
+    `a,b,c` and a bare number are themselves; what is neither text nor a number comes back as it is. ValueError unless
+    a range has three finite numbers, a step > 0 or a whole n >= 1, and 1 to 10,000 values.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (float(value),)
     if not isinstance(value, str):
         return value
     text = value.replace(" ", "")
-    if match := _RANGE.fullmatch(text):
-        numbers = [float(part) for part in match[2].split(",")]
+    if match := _CALL.fullmatch(text):
+        first, second, third = _three_numbers(match[2].split(","), value)
         if match[1] == "arange":
-            return tuple(float(x) for x in np.arange(*numbers))
-        return tuple(float(x) for x in np.linspace(numbers[0], numbers[1], int(numbers[2])))
-    if _STEPS.fullmatch(text):
-        start, step, stop = (float(part) for part in text.split(":"))
-        if step <= 0 or stop < start:
-            raise ValueError(f"a range is start:step:stop with step > 0 and stop >= start, got {value}")
+            _check_count(_count(first, second, third, value), value)
+            return tuple(float(x) for x in np.arange(first, second, third))
+        if third != math.floor(third):
+            raise ValueError(f"a whole number of values in linspace, got {value}")
+        _check_count(third, value)
+        return tuple(float(x) for x in np.linspace(first, second, int(third)))
+    if ":" in text:
+        start, step, stop = _three_numbers(text.split(":"), value)
+        if stop < start:
+            raise ValueError(f"a range start:step:stop with stop >= start, got {value}")
+        _check_count(_count(start, stop, step, value) + 1, value)
         return tuple(float(x) for x in np.linspace(start, stop, round((stop - start) / step) + 1))
-    return tuple(float(part) for part in text.split(","))
+    return _numbers(text.split(","), value)
 
 
-Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_range)]
+def _numbers(parts: list[str], value: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except ValueError:
+        raise ValueError(f"numbers a,b,c or a range such as 0:0.1:0.5 or arange(0,0.5,0.1), got {value}") from None
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"finite numbers, got {value}")
+    return numbers
+
+
+def _three_numbers(parts: list[str], value: str) -> tuple[float, ...]:
+    if len(parts) != 3:
+        raise ValueError(f"a range of three numbers, got {value}")
+    return _numbers(parts, value)
+
+
+def _count(start: float, stop: float, step: float, value: str) -> float:
+    """How many steps from `start` reach `stop`."""
+    if not step > 0:
+        raise ValueError(f"a range with a step > 0, got {value}")
+    return (stop - start) / step
+
+
+def _check_count(count: float, value: str) -> None:
+    if not 0 < count <= MAX_VALUES:
+        raise ValueError(f"a range of 1 to {MAX_VALUES:,} values, got {value}")
+
+
+def _split_names(value):
+    if not isinstance(value, str):
+        return value
+    return [name.strip() for name in value.strip().removeprefix("[").removesuffix("]").split(",")]
+
+
+def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names or not all(names):
+        raise ValueError("class names that are not empty")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"each class name once, got {', '.join(twice)} more than once")
+    return names
+
+
+Thresholds = Annotated[tuple[FiniteFloat, ...], BeforeValidator(expand_range)]
+Overlap = Annotated[float, Field(gt=0, le=1)]
+Overlaps = Annotated[tuple[Overlap, ...], Field(min_length=1), BeforeValidator(expand_range)]
+ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_check_names)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -52,7 +119,7 @@ class DataConfig(Section):
     train_subset: str = "train"
     test_subset: str = "test"
     modality: Literal["all", "rgb", "flow"] = "all"
-    class_names: tuple[str, ...] | None = None  # class order; None: the ground truth's
+    class_names: ClassNames | None = None  # class order; None: the ground truth's
     durations: str | None = None  # a ground truth file with durations
     clicks: str | None = None  # a click file, several split by commas, or "simulated"
     click_kinds: Literal["none", "background", "action", "both"] = "none"  # which clicks reach the loss
@@ -67,13 +134,13 @@ class TrainConfig(Section):
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(5e-4, ge=0)  # L2 in the gradient (Adam, not AdamW)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: float = 1e-8
     sampler: Literal["epochs", "epoch_then_random"] = "epochs"
     seed: int = 0
     eval_every: int | None = Field(None, ge=1)  # optimizer steps; None: at the end only
     selection: Literal["last", "best_on_holdout", "best_on_test"] = "last"
-    selection_metric: str = "average"  # "average" or one tIoU such as "0.5"
+    selection_metric: Literal["average"] | float = "average"  # the average mAP, or the mAP at one of evaluation.tiou
     precision: Literal["fp32", "bf16"] = "fp32"
     save_every: int = Field(100, ge=1)  # optimizer steps
 
@@ -104,7 +171,7 @@ class LocalizationConfig(Section):
     shrink: float = Field(0.0, ge=0, lt=0.5)  # cut this share of each proposal at both ends
     whole_video_score: float | None = None  # add [0, duration] with this score for each class with a proposal
     nms: Literal["hard", "soft_linear", "soft_gaussian", "none"] = "hard"
-    nms_threshold: float = Field(0.7, gt=0)  # suppress at tIoU >= this
+    nms_threshold: float = Field(0.7, gt=0)  # suppress at tIoU >= this (hard NMS and soft_linear)
     nms_offset: float = Field(0.0, ge=0)  # seconds added to lengths and overlaps (official: 1)
     soft_nms_sigma: float = Field(0.5, gt=0)
     min_score: float | None = None  # drop detections below; soft NMS stops at max(this, 1e-3)
@@ -113,7 +180,7 @@ class LocalizationConfig(Section):
 class EvaluationConfig(Section):
     """At which tIoU the mAP is computed, and by which matching rules."""
 
-    tiou: Thresholds = Field(expand_range("linspace(0.1,0.9,9)"))
+    tiou: Overlaps = Field(expand_range("linspace(0.1,0.9,9)"))
     protocol: Literal["activitynet", "activitynet_numpy", "thumos14", "wtalc", "wtalc_unt"] = "activitynet"
 
 
@@ -128,3 +195,11 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     localization: LocalizationConfig = LocalizationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _metric_is_computed(self):
+        wanted, tiou = self.train.selection_metric, self.evaluation.tiou
+        if wanted != "average" and not any(abs(wanted - value) < 1e-9 for value in tiou):
+            raise PydanticCustomError("selection_metric", "average or one of evaluation.tiou ({tiou})", {
+                "tiou": ", ".join(f"{value:g}" for value in tiou), "key": "train.selection_metric", "found": wanted})
+        return self

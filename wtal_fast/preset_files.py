@@ -58,8 +58,11 @@ def load_preset(name: str) -> Preset:
     """The preset called `name`; `<method>/<dataset>` means its recommended variant."""
     if name.count("/") == 1:
         name += "/recommended"
-    if name not in preset_names():
-        raise InputError(f"preset {name}", expected="a preset name", found=name, fix=nearest_name(name, preset_names()))
+    names = preset_names()
+    if name not in names:
+        of_method = [known for known in names if known.startswith(name.partition("/")[0] + "/")]
+        fix = nearest_name(name, of_method or names)
+        raise InputError(f"preset {name}", expected="a preset name", found=name, fix=fix)
     return _read(name)
 
 
@@ -100,10 +103,20 @@ def resolve(preset: Preset, arguments: dict[str, Any], overrides: dict[str, Any]
     try:
         return Config(method=preset.method, preset=preset.name, **sections)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"setting {key}", expected=first["msg"], found=repr(first["input"]),
+        key, expected, found = _in_words(error)
+        raise InputError(f"setting {key}", expected=expected, found=found,
                          fix=f"wtal-fast explain {preset.name}") from None
+
+
+def _in_words(error: ValidationError) -> tuple[str, str, str]:
+    """The key, the rule and the value of the first error; a value of several types has a rule for each."""
+    first, *others = error.errors()
+    context = first.get("ctx", {})
+    messages = [first["msg"], *(other["msg"] for other in others if other["loc"][:2] == first["loc"][:2]
+                                and other["input"] is first["input"])]
+    expected = " or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages))
+    key = ".".join(map(str, first["loc"][:2]))  # a later part is an index or a type of a union
+    return context.get("key", key), expected, repr(context.get("found", first["input"]))
 
 
 def parse_overrides(words: list[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from python_tests.localization import released
-from wtal_fast.config import LocalizationConfig, expand_range
+from wtal_fast.config import MAX_VALUES, LocalizationConfig, expand_range
 from wtal_fast.engine.methods import build_loss, build_model, configure, restore_config
 from wtal_fast.errors import InputError
 from wtal_fast.preset_files import load_preset, parse_overrides, preset_names
@@ -62,6 +62,56 @@ def test_the_settings_of_the_three_backtal_data_sets():
     assert paper == [100, 25, 8]
 
 
+def test_hacs_settings_name_the_file_they_were_released_in():
+    keys = ("loss.separation_ratio", "loss.separation_weight", "train.seed", "localization.class_weight",
+            "train.selection_metric")
+    for variant in ("official", "recommended"):
+        values = load_preset(f"backtal/hacs/{variant}").values
+        assert [values[key].value for key in keys] == [0.2, 0.1, 5, 0.6, "average"]
+        assert {values[key].source for key in keys} == {"released HACS.yaml"}
+
+
+@pytest.mark.parametrize("dataset", ["activitynet12", "activitynet13", "hacs"])
+def test_recommended_losses_over_many_classes_do_not_shrink_with_their_number(dataset):
+    basnet, um = (configure(f"{method}/{dataset}/recommended").loss for method in ("basnet", "uncertainty"))
+    assert (basnet["class_loss"], um["class_loss"], um["background_entropy"]) == ("ce", "ce", "mean_softmax_ce")
+    released_forms = [configure(f"{method}/{dataset}/official").loss["class_loss"] for method in METHODS[:2]]
+    assert released_forms == ["bce", "bce"]
+
+
+def test_the_backtal_paper_averages_over_its_own_overlaps():
+    assert configure("backtal/thumos14/paper").evaluation.tiou == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7])
+    assert configure("backtal/beoid/paper").evaluation.tiou == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_official_presets_say_for_which_data_sets_nothing_was_released(method):
+    of_backtal = {"thumos14", "activitynet12", "hacs"}
+    for dataset in DATASETS[:-1]:
+        about = load_preset(f"{method}/{dataset}/official").about
+        was_released = dataset in (of_backtal if method == "backtal" else {"thumos14"})
+        assert was_released != about.endswith("none were released for this data set")
+        base = "ActivityNet 1.2" if (method, dataset) == ("backtal", "activitynet13") else "THUMOS'14"
+        assert was_released or f"the released code's {base} settings" in about
+
+
+def test_no_recommended_preset_sets_a_threshold_that_its_nms_does_not_read():
+    for name in preset_names():
+        values = load_preset(name).values
+        if name.endswith("/recommended") and values["localization.nms"].value == "soft_gaussian":
+            assert not values["localization.nms_threshold"].preset.endswith("/recommended"), name
+
+
+@pytest.mark.parametrize(("method", "seed"), [("basnet", 0), ("uncertainty", 0), ("backtal", 38)])
+def test_what_decides_a_run_has_a_source(method, seed):
+    values = load_preset(f"{method}/thumos14/official").values
+    expected = {"train.seed": seed, "train.precision": "fp32", "evaluation.protocol": "activitynet"}
+    if method == "basnet":
+        expected |= {"loss.base_weight": 1.0, "loss.supp_weight": 1.0}
+    assert {key: values[key].value for key in expected} == expected
+    assert "released" in values["train.seed"].source
+
+
 def test_an_override_of_iterations_clears_epochs_and_the_reverse():
     assert configure("backtal/thumos14/official", {"train.iterations": 5}).train.epochs is None
     assert configure("basnet/thumos14/official", {"train.epochs": 5}).train.iterations is None
@@ -76,16 +126,30 @@ def test_widths_do_not_change_each_other():
 
 @pytest.mark.parametrize(("key", "value", "expected"), [
     ("train.learning_rat", 1, "train.learning_rate"),
-    ("model.filter_dim", 8, "uncertainty"),
-    ("model.hidden_dim", "wide", "model.hidden_dim"),
-    ("loss.background_entropy", "other", "loss.background_entropy"),
-    ("train.batch_size", 0, "train.batch_size"),
-    ("localization.thresholds", "0.5:0.1:0.1", "thresholds"),
+    ("model.filter_dim", 8, "known key"),
+    ("model.hidden_dim", "wide", "valid integer"),
+    ("loss.background_entropy", "other", "mean_softmax_ce"),
+    ("train.batch_size", 0, "greater than or equal to 1"),
+    ("localization.thresholds", "0.5:0.1:0.1", "stop >= start"),
+    ("localization.thresholds", "linspace(0,1)", "three numbers"),
+    ("localization.thresholds", [0.1, float("nan")], "finite number"),
+    ("localization.magnitude_thresholds", [float("inf")], "finite number"),
+    ("evaluation.tiou", 0, "greater than 0"),
+    ("evaluation.tiou", "0.5,1.01", "less than or equal to 1"),
+    ("evaluation.tiou", [], "at least 1 item"),
+    ("train.selection_metric", "best", "'average' or"),
+    ("train.selection_metric", 0.55, "one of evaluation.tiou (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7) · found 0.55"),
+    ("train.selection_metric", float("nan"), "one of evaluation.tiou"),
+    ("train.betas", [0.9, 1.0], "less than 1"),
+    ("train.betas", [-0.1, 0.9], "greater than or equal to 0"),
+    ("data.class_names", "Jump,Run,Jump", "Jump more than once"),
+    ("data.class_names", ["Jump", ""], "not empty"),
 ])
 def test_wrong_overrides_are_named(key, value, expected):
     with pytest.raises(InputError) as error:
         configure("uncertainty/thumos14/official", {key: value})
-    assert expected in str(error.value) or key in str(error.value)
+    assert str(error.value).startswith(f"setting {key} · expected ")
+    assert expected in str(error.value)
 
 
 def test_overrides_are_read_as_yaml_scalars():
@@ -96,9 +160,55 @@ def test_overrides_are_read_as_yaml_scalars():
         parse_overrides(["--verbose"])
 
 
+@pytest.mark.parametrize(("text", "metric"), [("0.5", 0.5), ("average", "average"), ("0.30", 0.3)])
+def test_the_metric_that_selects_is_the_average_or_a_number(text, metric):
+    overrides = parse_overrides([f"train.selection_metric={text}"])
+    assert configure("basnet/thumos14/official", overrides).train.selection_metric == metric
+    assert configure("basnet/thumos14/official", {"train.selection_metric": text}).train.selection_metric == metric
+
+
+@pytest.mark.parametrize(("word", "names"), [
+    ("Jump", ("Jump",)), ("Jump, Long Run", ("Jump", "Long Run")), ("[Jump, Run]", ("Jump", "Run")), ("", None),
+])
+def test_class_names_of_a_command_line(word, names):
+    overrides = parse_overrides([f"data.class_names={word}"])
+    assert configure("basnet/thumos14/official", overrides).data.class_names == names
+    if names:
+        assert configure("basnet/thumos14/official", {"data.class_names": word}).data.class_names == names
+
+
+def test_an_unknown_preset_is_met_with_the_presets_of_its_method():
+    with pytest.raises(InputError, match="did you mean 'basnet/thumos14/official'"):
+        load_preset("basnet/thumos14/oficial")
+    with pytest.raises(InputError) as error:
+        load_preset("basnet")
+    found = error.value.fix.removeprefix("known: ").split(", ")
+    assert found == [name for name in preset_names() if name.startswith("basnet/")]
+
+
 def test_ranges():
     assert expand_range("0:0.25:0.5") == (0, 0.25, 0.5)
     assert expand_range("arange(0,0.3,0.1)") == (0.0, 0.1, 0.2)
     assert expand_range("linspace(0,1,3)") == (0, 0.5, 1)
+    assert expand_range("linspace(1, 0, 3)") == (1, 0.5, 0)
     assert expand_range("0.5,0.75") == (0.5, 0.75)
+    assert expand_range("0.5") == expand_range(0.5) == (0.5,)
+    assert expand_range("0.5:0.1:0.5") == (0.5,)
+    assert expand_range([0.5, 0.75]) == [0.5, 0.75]
     assert len(LocalizationConfig().thresholds) == 21
+    assert len(expand_range(f"linspace(0,1,{MAX_VALUES})")) == len(expand_range("0:0.0001:0.9999")) == MAX_VALUES
+
+
+@pytest.mark.parametrize(("text", "rule"), [
+    ("linspace(0,1)", "three numbers"), ("arange(0.1)", "three numbers"), ("linspace()", "three numbers"),
+    ("0.1:0.9", "three numbers"), ("0:0.1:0.5:1", "three numbers"),
+    ("arange(0,1,0)", "step > 0"), ("arange(0,1,-0.1)", "step > 0"), ("0:0:1", "step > 0"), ("0:-0.1:1", "step > 0"),
+    ("0.1:1e-9:0.9", "10,000"), ("arange(0,1,1e-320)", "10,000"), ("linspace(0,1,10001)", "10,000"),
+    ("0:0.0001:1", "10,000"), ("linspace(0,1,0)", "10,000"), ("arange(1,0,0.1)", "10,000"),
+    ("linspace(0,1,2.5)", "whole number"), ("0.5:0.1:0.1", "stop >= start"),
+    ("linspace(0,nan,3)", "finite"), ("arange(0,inf,1)", "finite"), ("0:0.1:inf", "finite"), ("nan", "finite"),
+    ("0.1,inf", "finite"), ("0.1,,0.2", "numbers a,b,c"), ("", "numbers a,b,c"), ("half", "numbers a,b,c"),
+])
+def test_what_is_no_range_is_refused_in_words(text, rule):
+    with pytest.raises(ValueError, match=rule):
+        expand_range(text)

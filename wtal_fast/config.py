@@ -29,7 +29,7 @@ def expand_range(value):
     a range has three finite numbers, a step > 0 or a whole n >= 1, and 1 to 10,000 values.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return (float(value),)
+        return _numbers([str(value)], str(value))
     if not isinstance(value, str):
         return value
     text = value.replace(" ", "")

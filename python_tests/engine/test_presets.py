@@ -105,7 +105,8 @@ def test_no_recommended_preset_sets_a_threshold_that_its_nms_does_not_read():
 @pytest.mark.parametrize(("method", "seed"), [("basnet", 0), ("uncertainty", 0), ("backtal", 38)])
 def test_what_decides_a_run_has_a_source(method, seed):
     values = load_preset(f"{method}/thumos14/official").values
-    expected = {"train.seed": seed, "train.precision": "fp32", "evaluation.protocol": "activitynet"}
+    expected = {"train.seed": seed, "train.precision": "fp32", "evaluation.protocol": "activitynet",
+                "train.selection_metric": 0.5 if method == "backtal" else "average"}
     if method == "basnet":
         expected |= {"loss.base_weight": 1.0, "loss.supp_weight": 1.0}
     assert {key: values[key].value for key in expected} == expected
@@ -207,6 +208,7 @@ def test_ranges():
     ("0:0.0001:1", "10,000"), ("linspace(0,1,0)", "10,000"), ("arange(1,0,0.1)", "10,000"),
     ("linspace(0,1,2.5)", "whole number"), ("0.5:0.1:0.1", "stop >= start"),
     ("linspace(0,nan,3)", "finite"), ("arange(0,inf,1)", "finite"), ("0:0.1:inf", "finite"), ("nan", "finite"),
+    (float("nan"), "finite"), (float("inf"), "finite"),
     ("0.1,inf", "finite"), ("0.1,,0.2", "numbers a,b,c"), ("", "numbers a,b,c"), ("half", "numbers a,b,c"),
 ])
 def test_what_is_no_range_is_refused_in_words(text, rule):

@@ -18,9 +18,9 @@ from wtal_fast.structures import Annotations
 _SUBSET_SYNONYMS = ({"train", "training"}, {"val", "validation"}, {"test", "testing"})
 
 
-def read_annotations(path: str | os.PathLike, class_names: Sequence[str] | None = None,
+def read_annotations(path: str | os.PathLike | dict, class_names: Sequence[str] | None = None,
                      unlocated: bool = False) -> Annotations:
-    """The instances of an ActivityNet-style file.
+    """The instances of an ActivityNet-style file, or of what such a file holds once parsed.
 
     Its form is {"database": {video: {"subset": name, "annotations": [{"segment": [start, end], "label": name}]}}}.
     Segments may be numbers or numbers in strings, in seconds. "duration" and "fps" of a video may be absent (NaN).
@@ -31,9 +31,10 @@ def read_annotations(path: str | os.PathLike, class_names: Sequence[str] | None 
     `unlocated` also accepts annotations without "segment" (a label of the whole video): their times are NaN.
     Raises InputError with all problems of the file (the first 20 in words).
     """
-    database, listed = _database(path)
+    content, source = (path, "ground truth") if isinstance(path, dict) else (read_json(path), path)
+    database, listed = _database(content, source)
     names = tuple(class_names) if class_names is not None else listed
-    problems = ProblemList(path)
+    problems = ProblemList(source)
     subsets, durations, fps = [], [], []
     segments, labels, video_index = [], [], []
     for video, entry in database.items():
@@ -122,19 +123,18 @@ def video_labels(annotations: Annotations, video_ids: Sequence[str], num_classes
     return labels
 
 
-def _database(path) -> tuple[dict, tuple[str, ...] | None]:
-    content = read_json(path)
+def _database(content, source) -> tuple[dict, tuple[str, ...] | None]:
     database = content.get("database") if isinstance(content, dict) else None
     if not isinstance(database, dict):
         is_result = isinstance(content, dict) and "results" in content
-        raise InputError(path, "key 'database'", expected="an object of videos",
+        raise InputError(source, "key 'database'", expected="an object of videos",
                          found="detections (key 'results')" if is_result else _kind(database),
                          fix="this must be a ground truth file" if is_result else "use ActivityNet's annotation format")
     listed = content.get("activity_list")
     if listed is None:
         return database, None
     if not isinstance(listed, list) or not all(_is_text(name) for name in listed) or len(set(listed)) != len(listed):
-        raise InputError(path, "key 'activity_list'", expected="a list of distinct class names", found=_kind(listed))
+        raise InputError(source, "key 'activity_list'", expected="a list of distinct class names", found=_kind(listed))
     return database, tuple(listed)
 
 
@@ -152,7 +152,7 @@ def _instance(instance, where: str, names, unlocated: bool, problems: ProblemLis
         return None
     if segment is None and unlocated:
         return (math.nan, math.nan), label
-    if not isinstance(segment, list) or len(segment) != 2:
+    if not isinstance(segment, (list, tuple)) or len(segment) != 2:
         problems.add(where, expected="a segment [start, end] in seconds", found=_kind(segment))
         return None
     start, end = (_number(value) for value in segment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -14,23 +14,32 @@ from wtal_fast.evaluation import DetectionMetrics, detection_map, read_ambiguous
 from wtal_fast.structures import Annotations, Detections
 
 
-def evaluate(ground_truth: Annotations | str | os.PathLike, detections: Detections | str | os.PathLike, *,
+def evaluate(ground_truth: Annotations | dict | str | os.PathLike, detections: Detections | dict | str | os.PathLike, *,
              subset: str = "test", tiou="0.1:0.1:0.9", protocol: str = "activitynet",
              ambiguous: Mapping[str, np.ndarray] | str | os.PathLike | None = None) -> DetectionMetrics:
     """mAP of detections against the instances of one subset of a ground truth.
 
-    ground_truth, detections: ActivityNet JSON files, or Annotations and Detections. tiou: thresholds, or a range such
-    as "0.1:0.1:0.7". protocol and ambiguous: as in detection_map; ambiguous may also be a file for read_ambiguous.
+    ground_truth, detections: ActivityNet JSON files, what such files hold once parsed, or Annotations and Detections.
+    tiou: one threshold, several, or a range such as "0.1:0.1:0.7". protocol and ambiguous: as in detection_map;
+    ambiguous may also be a file for read_ambiguous.
     A detection of a video outside the subset counts as a false positive, as the protocols have it, and one of a label
     without instances is ignored; a warning counts both.
     """
-    annotations = ground_truth if isinstance(ground_truth, Annotations) else read_annotations(ground_truth)
-    annotations = select_subset(annotations, subset)
-    found = detections if isinstance(detections, Detections) else read_detections(detections)
+    annotations = select_subset(_read("ground_truth", ground_truth, Annotations, read_annotations), subset)
+    found = _read("detections", detections, Detections, read_detections)
     try:
-        thresholds = expand_range(tiou)
-    except ValueError as error:
+        thresholds = tuple(np.asarray(expand_range(tiou), dtype=np.float64).reshape(-1).tolist())
+    except (ValueError, TypeError) as error:
         raise InputError("--tiou", expected="start:step:end or a,b,c", found=str(error)) from None
     if isinstance(ambiguous, (str, os.PathLike)):
         ambiguous = read_ambiguous(ambiguous)
     return detection_map(annotations, found, thresholds, protocol, subset=subset, ambiguous=ambiguous)
+
+
+def _read(name: str, given, kind: type, read: Callable):
+    """`given` where it is of `kind` already, else what `read` makes of it."""
+    if isinstance(given, kind):
+        return given
+    if isinstance(given, (dict, str, os.PathLike)):
+        return read(given)
+    raise InputError(name, expected=f"a path, parsed JSON or {kind.__name__}", found=type(given).__name__)

@@ -15,15 +15,15 @@ from wtal_fast.structures import Detections
 VERSION = "VERSION 1.3"  # what ActivityNet's own evaluation expects
 
 
-def read_detections(path: str | os.PathLike, class_names: Sequence[str] | None = None) -> Detections:
-    """The detections of an ActivityNet-style result file, in its order.
+def read_detections(path: str | os.PathLike | dict, class_names: Sequence[str] | None = None) -> Detections:
+    """The detections of an ActivityNet-style result file, or of what it holds once parsed, in its order.
 
     Its form is {"results": {video: [{"label": name, "score": number, "segment": [start, end]}]}}.
     Seconds and scores are numbers; end >= start; a start below 0 is kept. A video may have an empty list.
     Classes are numbered as in `class_names` (a label outside them is refused), else by the sorted labels that occur.
     Raises InputError that names the file, the video and the row of the first defect.
     """
-    content = read_json(path)
+    content, path = (path, "detections") if isinstance(path, dict) else (read_json(path), path)
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict):
         is_truth = isinstance(content, dict) and "database" in content
@@ -32,6 +32,8 @@ def read_detections(path: str | os.PathLike, class_names: Sequence[str] | None =
                          fix="this must be a detection file" if is_truth else "use ActivityNet's result format")
     segments, scores, labels, video_index = [], [], [], []
     for index, (video, rows) in enumerate(results.items()):
+        if not isinstance(video, str):
+            raise InputError(path, f"video {video!a}", expected="an id in a string", found=type(video).__name__)
         if not isinstance(rows, list):
             raise InputError(path, f"video {video!a}", expected="a list of detections", found=_kind(rows))
         for number, row in enumerate(rows):
@@ -73,7 +75,7 @@ def _detection(row, path, where: str) -> tuple[list[float], float, str]:
         raise InputError(path, where, expected="a label", found=_kind(label))
     if not _is_number(score):
         raise InputError(path, where, expected="a finite score", found=_kind(score))
-    if not isinstance(segment, list) or len(segment) != 2 or not all(_is_number(value) for value in segment):
+    if not isinstance(segment, (list, tuple)) or len(segment) != 2 or not all(_is_number(value) for value in segment):
         raise InputError(path, where, expected="a segment [start, end] in seconds", found=_kind(segment))
     start, end = float(segment[0]), float(segment[1])
     if end < start:

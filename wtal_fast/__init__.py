@@ -11,6 +11,7 @@ _LAZY = {
     "localize": "wtal_fast.engine.arrays",
     "evaluate": "wtal_fast.engine.evaluate",
     "load_checkpoint": "wtal_fast.engine.checkpoint",
+    "save_checkpoint": "wtal_fast.engine.arrays",
     "register_method": "wtal_fast.engine.methods",
 }
 __all__ = ["__version__", *_LAZY]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import torch
 
 import wtal_fast
+from wtal_fast.data.annotations import read_annotations
 from wtal_fast.errors import InputError
+from wtal_fast.evaluation import read_detections
 
 FAST = {"train": {"iterations": 60, "learning_rate": 1e-2}, "model": {"hidden_dim": 16, "filter_dim": 4}, "show": False}
 
@@ -62,3 +67,120 @@ def test_wrong_arrays_are_refused(videos):
     model = wtal_fast.train(features, labels, preset="basnet/streams", **{**FAST, "train": {"iterations": 1}})
     with pytest.raises(InputError, match="model.feature_dim=8"):
         wtal_fast.localize(model, [features[0][:, :4]])
+
+
+@pytest.fixture(scope="module")
+def untrained(videos):
+    return wtal_fast.train(*videos, preset="basnet/streams", **{**FAST, "train": {"iterations": 1}})
+
+
+def test_features_come_as_lists_by_id_tensors_or_one_array(videos, untrained):
+    features, labels = videos
+    ids = [f"v{number}" for number in range(12)]
+    settings = {**FAST, "train": {"iterations": 1}}
+    expected = wtal_fast.localize(untrained, features, video_ids=ids)
+    for given, given_labels in (([video.tolist() for video in features], labels),
+                                (dict(zip(ids, features, strict=True)), dict(zip(ids, labels, strict=True))),
+                                (torch.from_numpy(np.stack(features)), np.eye(2)[[0, 1] * 6])):
+        names = {} if isinstance(given, dict) else {"video_ids": ids}
+        model = wtal_fast.train(given, given_labels, class_names=("clap", "wave"), preset="basnet/streams", **settings)
+        found = wtal_fast.localize(model, given, **names)
+        assert found.video_ids == tuple(ids) and model.config.model["feature_dim"] == 8
+        np.testing.assert_array_equal(found.segments, expected.segments)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("features, labels, expected", [
+    ([], [], "at least one video"),
+    ({}, {}, "at least one video"),
+    (None, [["a"]], "features.*NoneType"),
+    ([np.zeros(8)], [["a"]], r"snippets, channels.*\[8\]"),
+    ([[[1.0, 2.0], [3.0]]], [["a"]], "video 0.*equal length"),
+    ([np.zeros((9, 8))], [[]], "at least one class"),
+    ([np.zeros((9, 8))], np.zeros((1, 3)), "at least one class"),
+    ([np.zeros((9, 8))], None, "labels"),
+    ([np.zeros((9, 8))], [3], "labels.*video 0.*3"),
+    ([np.zeros((9, 8))], [["a", 1]], "labels.*video 0"),
+    ({1: np.zeros((9, 8))}, {1: ["a"]}, "video_ids"),
+])
+def test_training_names_what_is_wrong(features, labels, expected):
+    with pytest.raises(InputError, match=expected):
+        wtal_fast.train(features, labels, **FAST)
+
+
+def test_localization_names_what_is_wrong(videos, untrained):
+    features = videos[0][:2]
+    for wrong, expected in (([], "at least one video"), ([features[0][0]], "snippets, channels")):
+        with pytest.raises(InputError, match=expected):
+            wtal_fast.localize(untrained, wrong)
+    with pytest.raises(InputError, match="video 'a'.*2 times"):
+        wtal_fast.localize(untrained, features, video_ids=["a", "a"])
+    with pytest.raises(InputError, match="one array for each of 3"):
+        wtal_fast.localize(untrained, features, video_ids=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("device", ["tpu", pytest.param("cuda", marks=pytest.mark.skipif(
+    torch.cuda.is_available(), reason="needs a machine without CUDA"))])
+def test_a_device_that_is_not_there_is_refused(device, videos, untrained):
+    with pytest.raises(InputError, match="device"):
+        wtal_fast.train(*videos, device=device, **FAST)
+    with pytest.raises(InputError, match="device"):
+        wtal_fast.localize(untrained, videos[0], device=device)
+
+
+def test_localization_changes_no_setting_of_the_weights(videos, untrained):
+    for settings, key in (({"model": {"hidden_dim": 8}}, "model.hidden_dim"), ({"train": {"seed": 1}}, "train.seed"),
+                          ({"loss": {}, "evaluation": {"tiou": 0.5}}, "evaluation.tiou"), ({"seed": 1}, "seed")):
+        with pytest.raises(InputError, match=f"setting {key} .*train.precision"):
+            wtal_fast.localize(untrained, videos[0], **settings)
+    with pytest.raises(InputError, match="data.class_names.*clap, wave"):
+        wtal_fast.localize(untrained, videos[0], **{"data.class_names": ["wave", "clap"]})
+    assert len(wtal_fast.localize(untrained, videos[0][:1], train={"precision": "bf16"}).video_ids) == 1
+
+
+def test_the_presets_choice_of_clicks_stays(videos):
+    features, labels = videos
+    clicks = [[(5.0, "background"), (18.0, labels[i][0])] for i in range(12)]
+    settings = {**FAST, "train": {"iterations": 1}}
+    for preset, kinds in (("backtal/streams/official", "background"), ("basnet/streams", "both")):
+        assert wtal_fast.train(features, labels, clicks, preset, **settings).config.data.click_kinds == kinds
+    model = wtal_fast.train(features, labels, clicks, "basnet/streams", data={"click_kinds": "action"}, **settings)
+    assert model.config.data.click_kinds == "action"
+
+
+def test_a_saved_model_comes_back_whole(videos, tmp_path):
+    features, labels = videos
+    model = wtal_fast.train(features, labels, preset="basnet/streams", class_names=("wave", "clap"),
+                            **{**FAST, "train": {"iterations": 3}})
+    wtal_fast.save_checkpoint(model, tmp_path / "new/model.safetensors")
+    loaded = wtal_fast.load_checkpoint(tmp_path / "new/model.safetensors")
+    assert loaded.class_names == ("wave", "clap") and loaded.step == 3 and loaded.config == model.config
+    found, expected = wtal_fast.localize(loaded, features), wtal_fast.localize(model, features)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.classes, expected.classes)
+    with pytest.raises(InputError, match="safetensors"):
+        wtal_fast.save_checkpoint(model, tmp_path / "model.pt")
+    with pytest.raises(InputError, match="a folder"):
+        wtal_fast.save_checkpoint(model, tmp_path)
+
+
+TRUTH = {"database": {"v": {"subset": "test", "annotations": [{"segment": [0, 10], "label": "run"}]}}}
+RESULT = {"results": {"v": [{"label": "run", "score": 0.5, "segment": [0, 8]}]}}
+
+
+def test_evaluate_takes_files_parsed_json_and_objects(tmp_path):
+    (tmp_path / "gt.json").write_text(json.dumps(TRUTH))
+    (tmp_path / "found.json").write_text(json.dumps(RESULT))
+    truths = (TRUTH, tmp_path / "gt.json", str(tmp_path / "gt.json"), read_annotations(TRUTH))
+    for truth, found in zip(truths, (RESULT, tmp_path / "found.json", read_detections(RESULT), RESULT), strict=True):
+        for tiou, expected in ((0.5, (1.0,)), ("0.5", (1.0,)), ([0.8, 0.9], (1.0, 0.0)), (np.float64(0.9), (0.0,))):
+            assert wtal_fast.evaluate(truth, found, tiou=tiou).map == expected
+    with pytest.raises(InputError, match="ground truth.*detections"):
+        wtal_fast.evaluate(RESULT, RESULT)
+    with pytest.raises(InputError, match="detections.*ground truth"):
+        wtal_fast.evaluate(TRUTH, TRUTH)
+    with pytest.raises(InputError, match="ground_truth.*list"):
+        wtal_fast.evaluate([], RESULT)
+    for tiou in (None, "abc", {}, float("nan")):
+        with pytest.raises(InputError, match="tiou"):
+            wtal_fast.evaluate(TRUTH, RESULT, tiou=tiou)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
+import wtal_fast
 from python_tests.engine.tiny import overrides, words, write_folder
 from wtal_fast.cli.main import run
+from wtal_fast.models.uncertainty import UncertaintyModel
 
 
 @pytest.fixture
@@ -143,6 +147,68 @@ def test_localize_refuses_what_is_not_a_checkpoint(data, tmp_path, capsys):
     refused(["localize", str(wrong), "--data", str(data), "--output", str(output)], capsys, output, ["wrong.pkl"])
     words_ = ["localize", str(tmp_path), "--data", str(data), "--output", str(output)]
     refused(words_, capsys, output, ["no checkpoint"])
+
+
+def test_localize_refuses_what_would_not_change_the_weights(data, tmp_path, capsys):
+    assert run(train(data, tmp_path / "run")) == 0
+    output = tmp_path / "found.json"
+    words_ = ["localize", str(tmp_path / "run"), "--data", str(data), "--output", str(output)]
+    capsys.readouterr()
+    refused([*words_, "--preset", "basnet/thumos14/official"], capsys, output, ["--preset", "records its own"])
+    for key in ("model.hidden_dim", "loss.class_loss", "train.seed", "evaluation.tiou", "seed"):
+        refused([*words_, f"{key}=1"], capsys, output, [f"setting {key}", "train.precision"])
+    refused([*words_, "data.class_names=[Throw, Jump]"], capsys, output, ["data.class_names", "Jump, Throw"])
+    assert run([*words_, "train.precision=bf16", "localization.class_threshold=0"]) == 0
+    assert "preset basnet/thumos14/official: recorded in the checkpoint" in capsys.readouterr().err
+
+
+def test_class_names_of_a_released_file_are_given(data, tmp_path, capsys):
+    torch.save(UncertaintyModel(feature_dim=6, hidden_dim=8, num_classes=3).state_dict(), tmp_path / "net.pkl")
+    output = tmp_path / "found.json"
+    words_ = ["localize", str(tmp_path / "net.pkl"), "--data", str(data), "--output", str(output)]
+    refused([*words_, "data.class_names=[a, b]"], capsys, output, ["data.class_names", "3 names"])
+    assert run([*words_, "data.class_names=[c, b, a]"]) == 0
+    error = capsys.readouterr().err
+    assert "3 classes: c, b, a" in error and "chosen by the number of classes" in error
+
+
+def test_outputs_are_checked_before_any_work(data, tmp_path, capsys):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("kept")
+    nowhere = str(tmp_path / "nowhere")
+    for words_ in (["localize", nowhere, "--data", nowhere], ["evaluate", nowhere, nowhere]):
+        for output, expected in ((data, "a file to write"), (in_the_way / "x.json", str(in_the_way))):
+            assert run([*words_, "--output", str(output)]) == 2
+            error = capsys.readouterr().err
+            assert expected in error and nowhere not in error
+    for output in (in_the_way, in_the_way / "demo"):
+        assert run(["demo", "--output", str(output)]) == 2
+        assert "expected a folder" in capsys.readouterr().err
+    assert in_the_way.read_text() == "kept"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_without_permission_is_refused(data, tmp_path, capsys):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    for words_ in (["localize", "x", "--data", "x", "--output", str(closed / "x.json")],
+                   ["demo", "--output", str(closed / "a" / "b")]):
+        assert run(words_) == 2
+        assert "permission" in capsys.readouterr().err
+
+
+def test_an_early_interrupt_says_stopped(monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wtal_fast.engine.methods.load_plugins", interrupt)
+    assert run(["train", "basnet/streams", "--data", "x", "--output", "x"]) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_the_version_is_shown(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"wtal-fast {wtal_fast.__version__}\n"
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path, capsys):

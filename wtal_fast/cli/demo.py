@@ -15,8 +15,9 @@ def command(
     """Train the three methods on real smartwatch recordings and print their mAP beside two baselines."""
     from wtal_fast.cli.evaluate import print_metrics
     from wtal_fast.engine.demo import run_demo
+    from wtal_fast.engine.output_paths import check_output_folder
 
-    output = output or _unused(Path("runs"))
+    output = check_output_folder(output or _unused(Path("runs")))
     rows = run_demo(output, seed)
     print_metrics(rows)
     typer.echo(f"runs, checkpoints, detections.json and metrics.json of each method: {output}")

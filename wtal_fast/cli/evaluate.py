@@ -19,8 +19,11 @@ def command(
 ) -> None:
     """Print the mAP of DETECTIONS at each tIoU."""
     from wtal_fast.engine.evaluate import evaluate
+    from wtal_fast.engine.output_paths import check_output_file
     from wtal_fast.files import save_json
 
+    if output is not None:
+        check_output_file(output)
     metrics = evaluate(ground_truth, detections, subset=subset, tiou=tiou, protocol=protocol, ambiguous=ambiguous)
     print_metrics({"": metrics.to_json()})
     if output is not None:

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from wtal_fast import __version__
 from wtal_fast.cli import demo, env, evaluate, explain, localize, train
 from wtal_fast.errors import InputError
 
 ClickException = typer.BadParameter.__mro__[2]  # click's, or that of the copy which newer typer carries
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-                  help="Weakly-supervised temporal action localization: train, localize, evaluate.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 for module in (demo, train, localize, evaluate, explain, env):
     app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wtal-fast {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True,
+                                                  callback=_show_version)] = False) -> None:
+    """Weakly-supervised temporal action localization: train, localize, evaluate."""
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code; no bare traceback unless WTAL_FAST_TRACEBACK is set."""
     try:
-        return typer.main.get_command(app).main(arguments, prog_name="wtal-fast", standalone_mode=False) or 0
+        code = typer.main.get_command(app).main(arguments, prog_name="wtal-fast", standalone_mode=False) or 0
+        return _fail("stopped", 130) if code == 130 else code  # newer typer catches Ctrl-C and returns 130
     except InputError as error:
         return _fail(f"error: {error}", 2)
     except ClickException as error:

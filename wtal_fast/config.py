@@ -16,7 +16,8 @@ from pydantic import (
     FiniteFloat,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+
+from wtal_fast.errors import InputError
 
 MAX_VALUES = 10_000  # of a range: more is a slip of the step
 _CALL = re.compile(r"(arange|linspace)\(([^()]*)\)")
@@ -200,6 +201,7 @@ class Config(Section):
     def _metric_is_computed(self):
         wanted, tiou = self.train.selection_metric, self.evaluation.tiou
         if wanted != "average" and not any(abs(wanted - value) < 1e-9 for value in tiou):
-            raise PydanticCustomError("selection_metric", "average or one of evaluation.tiou ({tiou})", {
-                "tiou": ", ".join(f"{value:g}" for value in tiou), "key": "train.selection_metric", "found": wanted})
+            computed = ", ".join(f"{value:g}" for value in tiou)
+            rule = f"average or one of evaluation.tiou ({computed})"
+            raise InputError("setting train.selection_metric", expected=rule, found=f"{wanted:g}")
         return self

@@ -103,20 +103,21 @@ def resolve(preset: Preset, arguments: dict[str, Any], overrides: dict[str, Any]
     try:
         return Config(method=preset.method, preset=preset.name, **sections)
     except ValidationError as error:
-        key, expected, found = _in_words(error)
-        raise InputError(f"setting {key}", expected=expected, found=found,
-                         fix=f"wtal-fast explain {preset.name}") from None
+        raise _in_words(error, preset.name) from None
 
 
-def _in_words(error: ValidationError) -> tuple[str, str, str]:
-    """The key, the rule and the value of the first error; a value of several types has a rule for each."""
+def _in_words(error: ValidationError, preset: str) -> InputError:
+    """The first error: key, rule and value; a value of several types has a rule for each."""
     first, *others = error.errors()
-    context = first.get("ctx", {})
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return cause
     messages = [first["msg"], *(other["msg"] for other in others if other["loc"][:2] == first["loc"][:2]
                                 and other["input"] is first["input"])]
     expected = " or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages))
     key = ".".join(map(str, first["loc"][:2]))  # a later part is an index or a type of a union
-    return context.get("key", key), expected, repr(context.get("found", first["input"]))
+    return InputError(f"setting {key}", expected=expected, found=repr(first["input"]),
+                      fix=f"wtal-fast explain {preset}")
 
 
 def parse_overrides(words: list[str]) -> dict[str, Any]:

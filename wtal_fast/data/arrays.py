@@ -48,6 +48,9 @@ def listed_clicks(clicks, names: tuple[str, ...], ids: tuple[str, ...], duration
     """Clicks given as (seconds, class name or "background") pairs of each video."""
     problems, found = ProblemList("clicks"), []
     for video, row in enumerate(_by_video("clicks", clicks, ids, default=())):
+        if any(not isinstance(click, (tuple, list)) or len(click) != 2 for click in row):
+            raise InputError(f"clicks of video '{ids[video]}'", expected="(seconds, class name) pairs",
+                             found=repr(row)[:80])
         for seconds, name in row:
             number = _number_of(name, (*names, BACKGROUND_TAG), f"clicks of video '{ids[video]}'")
             if not 0 <= seconds <= durations[video]:

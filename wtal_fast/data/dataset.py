@@ -207,9 +207,9 @@ def training_clicks(config: DataConfig, annotations: Annotations, durations: np.
     if config.clicks is None or config.click_kinds == "none":
         return None
     parts, tolerance = [], 2 * config.snippet_stride / config.fps
-    for name in config.clicks.split("+"):
+    for name in map(str.strip, config.clicks.split("+")):
         if name != "simulated":
-            parts.append(read_clicks(_near(name.strip(), Path(root)), annotations.class_names, annotations.video_ids,
+            parts.append(read_clicks(_near(name, Path(root)), annotations.class_names, annotations.video_ids,
                                      durations, tolerance=tolerance))
         elif not _is_located(annotations):
             raise InputError(root, expected="annotations with times, to simulate clicks from",

@@ -83,7 +83,7 @@ def save_checkpoint(model: TrainedModel, path: str | os.PathLike) -> None:
         raise InputError(path, expected="a file name that ends with .safetensors", found=f"'{path.name}'")
     with atomic_path(path) as temporary:
         save_tensors(temporary, model.model.state_dict(),
-                     model_metadata(model.config, model.class_names, model.step))
+                     model_metadata(model.config, model.class_names, model.step, model.named))
 
 
 def with_settings(trained: TrainedModel, flat: dict[str, Any]) -> TrainedModel:

@@ -111,9 +111,10 @@ class CheckpointFolder:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def model_metadata(config: Config, class_names: tuple[str, ...], step: int) -> dict:
+def model_metadata(config: Config, class_names: tuple[str, ...], step: int | None, named: bool = True) -> dict:
     """What a checkpoint says of its model besides the tensors."""
-    return {"config": config.model_dump(mode="json"), "class_names": list(class_names), "step": step}
+    return {"config": config.model_dump(mode="json"), "class_names": list(class_names), "named": named,
+            "step": step}
 
 
 def load_checkpoint(path: str | os.PathLike, preset: str | None = None) -> TrainedModel:
@@ -146,7 +147,7 @@ def _load_ours(path: Path) -> TrainedModel:
     class_names = tuple(header["class_names"])
     model = build_model(config, len(class_names))
     _load_weights(model, tensors, path)
-    return TrainedModel(model.eval(), config, class_names, header["step"])
+    return TrainedModel(model.eval(), config, class_names, header["step"], header["named"])
 
 
 def _load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(256)
   const int64_t channel = time_is_contiguous ? element / op.time : element % op.channels;
   const int64_t row = video * op.channels + channel, last = op.last[row];
   Key gradient = 0;
-  if (last >= 0 && t < length_of(op, video)) {
+  if (last >= 0 && last < length_of(op, video) && t < length_of(op, video)) {
     const Key* scores = static_cast<const Key*>(op.scores);
     const Key key = to_key<Number>(scores[offset(op.scores_strides, video, t, channel)], op.largest);
     const Key kth = to_key<Number>(scores[offset(op.scores_strides, video, last, channel)], op.largest);

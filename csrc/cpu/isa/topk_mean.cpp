@@ -189,8 +189,8 @@ void forward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t e
   }
 }
 
-// The gradient of one job. A block of `rows` snippets x `width` channels that is contiguous in memory is one loop: the
-// pattern of floors and shares is repeated for each of its rows.
+// What decides the gradient of one job: channel c gets share[c] at keys above floor[c], 0 elsewhere. The pattern of
+// `width` channels is repeated for `rows` snippets, so that a block of these which is contiguous in memory is one loop.
 template <typename Key>
 struct Spread {
   int64_t rows, width;
@@ -205,11 +205,33 @@ struct Spread {
 };
 
 template <typename Number, typename Key = typename Ordering<Number>::Key>
+void spread_row(const Key* __restrict scores, Key* __restrict grad, int64_t count, bool largest, Key floor, Key share) {
+  for (int64_t t = 0; t < count; ++t) grad[t] = to_key<Number>(scores[t], largest) > floor ? share : Key(0);
+}
+
+template <typename Number, typename Key = typename Ordering<Number>::Key>
 void spread_block(const Key* __restrict scores, int64_t from, Key* __restrict grad, int64_t to, int64_t count,
                   bool largest, const Key* __restrict floor, const Key* __restrict share) {
   for (int64_t i = 0; i < count; ++i) {
     const Key key = to_key<Number>(scores[i * from], largest);
     grad[i * to] = key > floor[i] ? share[i] : Key(0);
+  }
+}
+
+// Snippets [begin, end), between which no floor changes.
+template <typename Number, typename Key = typename Ordering<Number>::Key>
+void spread_between(int64_t begin, int64_t end, const Key* scores, Strides from, Key* grad, Strides to, bool largest,
+                    const Spread<Key>& spread) {
+  if (spread.width == 1 && from.time == 1 && to.time == 1)
+    return spread_row<Number>(scores + begin, grad + begin, end - begin, largest, spread.floor[0], spread.share[0]);
+  for (int64_t t = begin; t < end; t += spread.rows) {
+    const int64_t count = (t + spread.rows < end ? spread.rows : end - t) * spread.width;
+    const Key* block = scores + t * from.time;
+    Key* target = grad + t * to.time;
+    if (from.channel == 1 && to.channel == 1)
+      spread_block<Number>(block, 1, target, 1, count, largest, spread.floor, spread.share);
+    else
+      spread_block<Number>(block, from.channel, target, to.channel, count, largest, spread.floor, spread.share);
   }
 }
 
@@ -226,17 +248,17 @@ void backward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t 
     const Key* grad_mean = static_cast<const Key*>(op.grad_mean) + row;
     const int64_t* last = op.last + row;
     Key* grad = static_cast<Key*>(op.grad_scores) + offset(to, video, 0, first);
-    const bool in_blocks =
-        from.time == width && to.time == width && (width == 1 || (from.channel == 1 && to.channel == 1));
+    const bool contiguous = from.time == width && to.time == width && from.channel == 1 && to.channel == 1;
     Spread<Key> spread;
-    spread.rows = in_blocks ? (width < 4 ? 64 / width : 16) : 1;
+    spread.rows = contiguous ? kPattern / kMaxWidth : 1;
     spread.width = width;
     Key kth[kMaxWidth];
     for (int64_t c = 0; c < width; ++c) {
-      kth[c] =
-          k ? to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest) : KeyLimits<Key>::kMagnitude;
+      const bool any = k > 0 && last[c] >= 0 && last[c] < n;
+      const Key share = any ? from_real<Number>(to_real<Number>(grad_mean[c]) / Real(k)) : Key(0);
+      kth[c] = any ? to_key<Number>(scores[last[c] * from.time + c * from.channel], op.largest) : Key(0);
       spread.set_floor(c, Key(kth[c] - 1));  // up to last[c], keys equal to the k-th are selected too
-      spread.set_share(c, from_real<Number>(k ? to_real<Number>(grad_mean[c]) / Real(k) : Real(0)));
+      spread.set_share(c, share);
     }
     for (int64_t t = 0, next; t < n; t = next) {
       next = n;
@@ -244,15 +266,7 @@ void backward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t 
         if (last[c] + 1 == t) spread.set_floor(c, kth[c]);
         if (last[c] >= t && last[c] + 1 < next) next = last[c] + 1;
       }
-      for (int64_t at = t; at < next; at += spread.rows) {
-        const int64_t count = (at + spread.rows < next ? spread.rows : next - at) * width;
-        const Key* block = scores + at * from.time;
-        Key* target = grad + at * to.time;
-        if (in_blocks || (from.channel == 1 && to.channel == 1))
-          spread_block<Number>(block, 1, target, 1, count, op.largest, spread.floor, spread.share);
-        else
-          spread_block<Number>(block, from.channel, target, to.channel, count, op.largest, spread.floor, spread.share);
-      }
+      spread_between<Number>(t, next, scores, from, grad, to, op.largest, spread);
     }
     for (int64_t t = n; t < op.time; ++t)
       for (int64_t c = 0; c < width; ++c) grad[t * to.time + c * to.channel] = Key(0);

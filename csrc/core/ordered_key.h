@@ -115,8 +115,8 @@ WTAL_INLINE typename Ordering<Number>::Key from_real(typename Ordering<Number>::
 }
 
 // A key in (low, high] that halves what is between them. The first pivots halve the numbers, since scores lie in a few
-// binades and most keys between them belong to numbers near zero; later ones halve the keys, which ends after one step a
-// bit whatever the numbers are.
+// binades and most keys between them belong to numbers near zero; later ones halve the keys, which ends after one step
+// a bit whatever the numbers are.
 template <typename Number, typename Key>
 WTAL_INLINE Key pivot_between(Key low, Key high, int step, bool largest) {
   using Narrow = typename Ordering<Number>::Key;

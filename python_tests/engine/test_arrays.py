@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -184,3 +189,12 @@ def test_evaluate_takes_files_parsed_json_and_objects(tmp_path):
     for tiou in (None, "abc", {}, float("nan")):
         with pytest.raises(InputError, match="tiou"):
             wtal_fast.evaluate(TRUTH, RESULT, tiou=tiou)
+
+
+def test_the_readme_block_runs_as_it_stands(tmp_path):
+    root = Path(__file__).parents[2]
+    block, = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    result = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": str(root)})
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"clap \[\S+ +\S+\] 0\.\d+", result.stdout), result.stdout

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from python_tests.engine.tiny import overrides, write_folder
-from wtal_fast.engine import train as train_module
+from python_tests.engine.tiny import interrupt_after, overrides, write_folder
 from wtal_fast.engine.experiment import train_folder
 from wtal_fast.errors import InputError
 
@@ -61,14 +60,7 @@ def test_one_run_and_several_do_not_share_a_folder(data, tmp_path):
 
 
 def test_other_data_are_not_resumed(data, tmp_path, monkeypatch):
-    advance = train_module.Trainer.advance
-
-    def stop_after_two(trainer):
-        if trainer.step == 2:
-            raise KeyboardInterrupt
-        return advance(trainer)
-
-    monkeypatch.setattr(train_module.Trainer, "advance", stop_after_two)
+    interrupt_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         attempt("basnet", data, tmp_path / "run", train__save_every=1)
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from python_tests.engine.tiny import overrides, write_folder
+from python_tests.engine.tiny import interrupt_after, overrides, write_folder
 from python_tests.tolerances import PROCESSES
 from wtal_fast.engine import train as train_module
 from wtal_fast.engine.checkpoint import load_checkpoint, load_tensors
@@ -55,14 +55,7 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(method, data, tm
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(method, data, whole, train__save_every=1)
     settings = overrides(method, train__save_every=1)
-    advance = train_module.Trainer.advance
-
-    def stop_after_three(trainer):
-        if trainer.step == 3:
-            raise KeyboardInterrupt
-        return advance(trainer)
-
-    monkeypatch.setattr(train_module.Trainer, "advance", stop_after_three)
+    interrupt_after(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train_folder(f"{method}/thumos14/official", data, parts, settings, resume=True, show=False)
     monkeypatch.undo()

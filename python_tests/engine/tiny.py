@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wtal_fast.engine.train import Trainer
+
 CLASSES = ("Jump", "Throw")
 WIDTHS = {"model.feature_dim": 6, "model.hidden_dim": 8, "data.num_snippets": 16, "data.class_names": None}
 NARROW = {
@@ -28,6 +30,18 @@ def overrides(method: str, **more) -> dict:
 def words(settings: dict) -> list[str]:
     """The settings as `key=value` words of a command line."""
     return [f"{key}={'null' if value is None else value}" for key, value in settings.items()]
+
+
+def interrupt_after(step: int, monkeypatch) -> None:
+    """Training raises KeyboardInterrupt once `step` optimizer steps are done, until monkeypatch.undo()."""
+    advance = Trainer.advance
+
+    def interrupted(trainer):
+        if trainer.step == step:
+            raise KeyboardInterrupt
+        return advance(trainer)
+
+    monkeypatch.setattr(Trainer, "advance", interrupted)
 
 
 def write_folder(root: Path, seed: int = 0) -> Path:

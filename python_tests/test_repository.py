@@ -24,7 +24,8 @@ METHODS = ("basnet", "uncertainty", "backtal")
 
 def text_files() -> list[Path]:
     """The project's own text files: results and what a build leaves are not among them."""
-    found = [path for path in ROOT.iterdir() if path.is_file() and (path.suffix in TEXT or path.name == ".gitignore")]
+    top = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]  # a file in a linked worktree
+    found = [path for path in top if path.suffix in TEXT or path.name == ".gitignore"]
     for folder in FOLDERS:
         found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and path.suffix in TEXT]
     return sorted(path for path in found if "__pycache__" not in path.parts and "results" not in path.parts)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/match.h"
+#include "core/suppress_rules.h"
 
 namespace wtal {
 
@@ -20,7 +21,7 @@ inline std::vector<int64_t> rank(const double* scores, const std::vector<int64_t
   std::iota(order.begin(), order.end(), int64_t{0});
   std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     if (keys[a] != keys[b]) return keys[a] < keys[b];
-    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+    return taken_before(scores[a], a, scores[b], b);
   });
   return order;
 }

@@ -6,11 +6,10 @@
 #include <numeric>
 #include <vector>
 
+#include "core/match_rules.h"
 #include "core/tiou.h"
 
 namespace wtal {
-
-inline constexpr int64_t kThresholdsPerMask = 64;
 
 // Holds the predictions sorted into the groups that have instances, ready to be matched at any thresholds.
 class Matcher {
@@ -53,8 +52,7 @@ class Matcher {
     int64_t instance;
   };
 
-  // The best unclaimed instance at each threshold: walking down the overlaps, an instance is taken at all thresholds
-  // that it reaches, that found none before, and at which nobody holds it.
+  // The best unclaimed instance at each threshold, found in one walk down the overlaps.
   uint64_t claim(int64_t pred, size_t group, const std::vector<double>& thresholds, std::vector<uint64_t>& locked,
                  std::vector<Candidate>& candidates) const {
     candidates.clear();
@@ -65,13 +63,12 @@ class Matcher {
       if (iou >= thresholds.front()) candidates.push_back({iou, j - gt_begin_[group]});
     }
     std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-      return a.iou != b.iou ? a.iou > b.iou : a.instance > b.instance;
+      return offered_before(a.iou, a.instance, b.iou, b.instance);
     });
     uint64_t claimed = 0;
     for (const Candidate& candidate : candidates) {
-      const auto reached = std::upper_bound(thresholds.begin(), thresholds.end(), candidate.iou) - thresholds.begin();
-      const uint64_t levels = reached == kThresholdsPerMask ? ~uint64_t{0} : (uint64_t{1} << reached) - 1;
-      const uint64_t taken = levels & ~locked[candidate.instance] & ~claimed;
+      const uint64_t reached = levels_reached(candidate.iou, thresholds.data(), int64_t(thresholds.size()));
+      const uint64_t taken = levels_taken(reached, locked[candidate.instance], claimed);
       locked[candidate.instance] |= taken;
       claimed |= taken;
     }

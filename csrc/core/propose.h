@@ -5,22 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/host_device.h"
+#include "core/propose_rules.h"
 
 namespace wtal {
-
-struct ProposeRule {
-  double outer_ratio;
-  bool outer_closed;      // the right outer part includes its last sample
-  bool outer_raw;         // samples not above the threshold count as they are, not as 0
-  int64_t min_run;        // samples
-  bool skip_run_at_zero;  // drop a run that is sample 0 alone and the only one of its threshold
-};
-
-struct Proposal {
-  int64_t start, end;  // samples start..end-1
-  double score;
-};
 
 // sums[j]: the sum of the first j values, for means over any window.
 struct WindowMeans {
@@ -31,11 +18,7 @@ struct WindowMeans {
 
   // Mean over both sides of [start, end); 0 where they hold no sample.
   double outer(int64_t start, int64_t end, const ProposeRule& rule) const {
-    const double reach = rule.outer_ratio * double(end - start);
-    const int64_t left = int64_t(std::max(double(start) - reach, 0.0));  // cut toward zero, as the released codes do
-    const int64_t cut = int64_t(std::min(double(end - 1) + reach, double(length)));
-    const int64_t right = rule.outer_closed ? std::min(cut + 1, length) : std::max(cut, end);
-    const int64_t count = (start - left) + (right - end);
+    const auto [left, right, count] = outer_window(start, end, length, rule);
     if (count <= 0) return 0;
     return ((sums[start] - sums[left]) + (sums[right] - sums[end])) / double(count);
   }
@@ -54,7 +37,7 @@ inline void propose_row(const double* values, const double* steering, int64_t le
   const WindowMeans raw{scratch.raw.data(), length};
   for (int64_t level = 0; level < levels; ++level) {
     const double threshold = thresholds[level];
-    const auto above = [&](int64_t j) { return steering[j] >= threshold && steering[j] > 0; };
+    const auto above = [&](int64_t j) { return is_above(steering[j], threshold); };
     const size_t first = found.size();
     int64_t samples = 0;
     for (int64_t j = 0; j < length;) {
@@ -67,7 +50,7 @@ inline void propose_row(const double* values, const double* steering, int64_t le
       samples += j - start;
       if (j - start >= rule.min_run) found.push_back({start, j, 0.0});
     }
-    if (rule.skip_run_at_zero && samples == 1 && found.size() > first && found[first].start == 0) found.resize(first);
+    if (found.size() > first && is_lone_first_sample(found[first].start, samples, rule)) found.resize(first);
     if (found.size() == first) continue;
     WindowMeans around = raw;
     if (!rule.outer_raw) {

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <vector>
 
-#include "core/tiou.h"
+#include "core/suppress_rules.h"
 
 namespace wtal {
 
@@ -22,7 +21,7 @@ inline Ranking rank_by_group(const double* scores, const int64_t* groups, int64_
   std::iota(ranking.order.begin(), ranking.order.end(), int64_t{0});
   std::sort(ranking.order.begin(), ranking.order.end(), [&](int64_t a, int64_t b) {
     if (groups[a] != groups[b]) return groups[a] < groups[b];
-    return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+    return taken_before(scores[a], a, scores[b], b);
   });
   for (int64_t i = 0; i < count; ++i)
     if (i == 0 || groups[ranking.order[i]] != groups[ranking.order[i - 1]]) ranking.begins.push_back(i);
@@ -64,16 +63,10 @@ void suppress(const double* segments, const int64_t* ranked, int64_t count, doub
     const double start = waiting.start[0], end = waiting.end[0];
     int64_t left = 0;
     for (int64_t i = 1; i < count; ++i)
-      if (temporal_iou(waiting.start[i], waiting.end[i], start, end, offset) < threshold) waiting.move(i, left++);
+      if (!removes(temporal_iou(waiting.start[i], waiting.end[i], start, end, offset), threshold)) waiting.move(i, left++);
     count = left;
   }
 }
-
-struct Decay {
-  double threshold, offset;
-  bool gaussian;
-  double sigma, min_score;
-};
 
 // Calls keep(index, new score) for each segment that stays, best first; equal scores: the lower index.
 template <typename Keep>
@@ -92,20 +85,14 @@ void suppress_softly(const double* segments, const double* scores, const int64_t
   while (size > 0) {
     int64_t best = 0;
     for (int64_t i = 1; i < size; ++i)
-      if (waiting.score[i] > waiting.score[best] ||
-          (waiting.score[i] == waiting.score[best] && waiting.index[i] < waiting.index[best]))
-        best = i;
+      if (taken_before(waiting.score[i], waiting.index[i], waiting.score[best], waiting.index[best])) best = i;
     keep(waiting.index[best], waiting.score[best]);
     const double start = waiting.start[best], end = waiting.end[best];
     int64_t left = 0;
     for (int64_t i = 0; i < size; ++i) {
       if (i == best) continue;
       const double iou = temporal_iou(waiting.start[i], waiting.end[i], start, end, decay.offset);
-      if (decay.gaussian) {
-        if (iou > 0) waiting.score[i] *= std::exp(-(iou * iou) / decay.sigma);
-      } else if (iou >= decay.threshold) {
-        waiting.score[i] *= 1 - iou;
-      }
+      waiting.score[i] = decayed(waiting.score[i], iou, decay);
       if (waiting.score[i] >= decay.min_score) waiting.move(i, left++);
     }
     size = left;

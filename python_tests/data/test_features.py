@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from wtal_fast.data.features import check_ids, features_from_arrays, features_from_folder
+from wtal_fast.data.features import features_from_arrays, features_from_folder
 from wtal_fast.data.npy import inspect_npy
+from wtal_fast.data.video_ids import check_ids
 from wtal_fast.errors import InputError
 
 

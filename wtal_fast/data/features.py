@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from torch import Tensor
 
 from wtal_fast.data.npy import NpyFile, inspect_npy
 from wtal_fast.data.problems import ProblemList
+from wtal_fast.data.video_ids import check_ids
 
-MAX_ID_LENGTH = 200
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _MODALITIES = {"rgb": ("rgb",), "flow": ("flow",), "all": ("rgb", "flow")}
 
 
@@ -162,19 +160,6 @@ def features_from_folder(folder: str | os.PathLike, video_ids: Sequence[str], mo
             progress(index + 1)
     problems.raise_any()
     return features if values is None else FeatureSet(values, starts, lengths)
-
-
-def check_ids(video_ids: Sequence[str], source: str | os.PathLike) -> None:
-    """Raises InputError for ids that appear twice or could leave a folder when used as a file name."""
-    problems, seen = ProblemList(source), set()
-    for video in video_ids:
-        if not _SAFE_ID.fullmatch(video) or len(video) > MAX_ID_LENGTH:
-            problems.add(f"video {ascii(video)[:80]}", expected="an id of letters, digits, '_', '-', '.', not starting "
-                         f"with '.', at most {MAX_ID_LENGTH} long", found="another", fix="rename the video")
-        elif video in seen:
-            problems.add(f"video '{video}'", expected="each id once", found="the id again", fix="remove one of the two")
-        seen.add(video)
-    problems.raise_any()
 
 
 def _streams(folder: Path, modality: str, problems: ProblemList) -> tuple[str, ...]:

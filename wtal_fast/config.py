@@ -47,8 +47,11 @@ def expand_range(value):
         start, step, stop = _three_numbers(text.split(":"), value)
         if stop < start:
             raise ValueError(f"a range start:step:stop with stop >= start, got {value}")
-        _check_count(_count(start, stop, step, value) + 1, value)
-        return tuple(float(x) for x in np.linspace(start, stop, round((stop - start) / step) + 1))
+        steps = _count(start, stop, step, value)
+        _check_count(steps + 1, value)
+        if abs(steps - round(steps)) > 1e-6 * max(steps, 1):
+            raise ValueError(f"a range start:step:stop whose step divides stop - start, got {value}")
+        return tuple(float(x) for x in np.linspace(start, stop, round(steps) + 1))
     return _numbers(text.split(","), value)
 
 

@@ -203,6 +203,7 @@ def test_ranges():
 @pytest.mark.parametrize(("text", "rule"), [
     ("linspace(0,1)", "three numbers"), ("arange(0.1)", "three numbers"), ("linspace()", "three numbers"),
     ("0.1:0.9", "three numbers"), ("0:0.1:0.5:1", "three numbers"),
+    ("0:0.3:0.5", "step divides"), ("0:0.7:0.5", "step divides"),
     ("arange(0,1,0)", "step > 0"), ("arange(0,1,-0.1)", "step > 0"), ("0:0:1", "step > 0"), ("0:-0.1:1", "step > 0"),
     ("0.1:1e-9:0.9", "10,000"), ("arange(0,1,1e-320)", "10,000"), ("linspace(0,1,10001)", "10,000"),
     ("0:0.0001:1", "10,000"), ("linspace(0,1,0)", "10,000"), ("arange(1,0,0.1)", "10,000"),

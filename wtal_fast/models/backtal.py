@@ -95,6 +95,8 @@ class BackTAL(nn.Module):
     """
 
     has_background = True
+    branch_modules = ("base_module", "classifier_module")
+    input_layers = ("filter_module.conv_1.0", "embedding_module.conv_1", "base_module.conv_1")
 
     def __init__(self, feature_dim: int = 2048, hidden_dim: int = 2048, num_classes: int = 20, filter_dim: int = 512,
                  embedding_hidden_dim: int = 512, embedding_dim: int = 32, kernel_size: int = 3, affinity: bool = True,
@@ -106,6 +108,10 @@ class BackTAL(nn.Module):
         self.base_module = BaseModule(feature_dim, hidden_dim, kernel_size, dropout, layout)
         self.classifier_module = ClassifierModule(hidden_dim, num_classes + 1)
         self.embedding_module = EmbeddingModule(feature_dim, embedding_hidden_dim, embedding_dim) if affinity else None
+
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        return () if self.embedding_module is None else ("base_module.conv_1",)
 
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> CASOutput:
         check_input("BackTAL", features, lengths, self.feature_dim)

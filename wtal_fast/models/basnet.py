@@ -63,6 +63,12 @@ class BaSNet(nn.Module):
             self.filter_module = FilterModule(feature_dim, filter_dim)
         self.cas_module = CASModule(feature_dim, hidden_dim, num_classes + self.has_background, dropout)
 
+    input_layers = ("filter_module.conv_1.0", "cas_module.conv_1.0")
+
+    @property
+    def branch_modules(self) -> tuple[str, ...]:
+        return ("cas_module",) if self.branches == "both" else ()
+
     def forward(self, features: Tensor, lengths: Tensor | None = None) -> CASOutput:
         check_input("BaSNet", features, lengths, self.feature_dim)
         num_snippets = features.shape[1]

@@ -44,6 +44,7 @@ class UncertaintyModel(nn.Module):
     """
 
     has_background = False
+    input_layers = ("cas_module.conv.0",)
 
     def __init__(self, feature_dim: int = 2048, hidden_dim: int = 2048, num_classes: int = 20, dropout: float = 0.7,
                  pool_divisor: int = 9, selection_dropout: float = 0.7):

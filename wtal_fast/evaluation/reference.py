@@ -75,3 +75,12 @@ def interpolated_area(hit: np.ndarray, instances: int) -> np.ndarray:
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     step = np.diff(recall, axis=0, prepend=0.0)
     return np.cumsum(step * precision, axis=0)[-1]  # added in order: a pairwise sum would differ in the last bit
+
+
+def summed_precision(hit: np.ndarray, instances: int) -> np.ndarray:
+    """Precision at each hit, summed over all of one class and divided by its instances [Q]; hit [P, Q] by falling score.
+    """
+    if not len(hit):
+        return np.zeros(hit.shape[1])
+    precision = np.cumsum(hit, axis=0) / np.arange(1, len(hit) + 1)[:, None]
+    return np.cumsum(np.where(hit, precision, 0.0), axis=0)[-1] / instances  # in order, as in interpolated_area

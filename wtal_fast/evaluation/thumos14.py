@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from wtal_fast.errors import InputError
+from wtal_fast.evaluation.reference import summed_precision
 from wtal_fast.structures import Annotations
 
 AMBIGUOUS = "Ambiguous"  # the label of stretches that the kit neither rewards nor punishes
@@ -80,9 +81,8 @@ def average_precision(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_g
         rows = rows[np.argsort(-pred_scores[rows], kind="stable")]
         for level in range(len(tiou_thresholds)):
             hit = taken[rows, level]
-            hit = hit[hit | ~ignored[rows]]
-            precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
-            result[level, label] = precision[hit].sum() / instances[label]
+            counted = hit[hit | ~ignored[rows]]
+            result[level, label] = summed_precision(counted[:, None], instances[label])[0]
     return result
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from wtal_fast.evaluation import thumos14
-from wtal_fast.evaluation.reference import paired_iou
+from wtal_fast.evaluation.reference import paired_iou, summed_precision
 
 SNIPPETS_PER_SECOND = {"wtalc": 25 / 16, "wtalc_unt": 10 / 4}
 
@@ -40,8 +40,7 @@ def average_precision(pred_segments: np.ndarray, pred_scores: np.ndarray, pred_g
             hit[place] = fits.any(axis=0)
             level = np.flatnonzero(hit[place])
             free[here[fits[:, level].argmax(axis=0)], level] = False
-        precision = np.cumsum(hit, axis=0) / np.arange(1, len(rows) + 1)[:, None]
-        result[:, label] = np.where(hit, precision, 0.0).sum(axis=0) / instances[label]
+        result[:, label] = summed_precision(hit, instances[label])
     return result
 
 

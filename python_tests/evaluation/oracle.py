@@ -74,7 +74,7 @@ def activitynet(detections, instances, level, ignored, rate) -> float:
 
 
 def kit(detections, instances, level, ignored, rate) -> float:
-    """Instance by instance; the free detection of largest tIoU, strictly above the level; equal scores by video name."""
+    """Instance by instance; the free detection of largest tIoU, above the level; equal scores: by video name."""
     order = sorted(range(len(detections)), key=lambda i: (-detections[i][2], detections[i][0], i))
     taken = set()
     for video, _, t0, t1 in instances:

@@ -117,7 +117,7 @@ def compare(count: int, seed: int, protocols=PROTOCOLS) -> Counter:
                 warnings.filterwarnings("ignore", "(ignored|counted as false positives) .* detections")
                 metrics = wtal_fast.evaluate(truth, found, tiou=tiou, protocol=protocol, ambiguous=stretches or None)
             expected = oracle.metrics(truth, found, "test", tiou, protocol, stretches)
-            assert metrics.to_json() == expected, f"set {number} of seed {seed}, {protocol}: {truth} {found} {ambiguous}"
+            assert metrics.to_json() == expected, f"set {number}, seed {seed}, {protocol}: {truth} {found} {stretches}"
     return seen
 
 

@@ -78,8 +78,7 @@ def interpolated_area(hit: np.ndarray, instances: int) -> np.ndarray:
 
 
 def summed_precision(hit: np.ndarray, instances: int) -> np.ndarray:
-    """Precision at each hit, summed over all of one class and divided by its instances [Q]; hit [P, Q] by falling score.
-    """
+    """Sum [Q] of the precision at each hit of one class over its instances; hit [P, Q] by falling score."""
     if not len(hit):
         return np.zeros(hit.shape[1])
     precision = np.cumsum(hit, axis=0) / np.arange(1, len(hit) + 1)[:, None]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from wtal_fast.data.features import features_from_arrays, features_from_folder
-from wtal_fast.data.npy import inspect_npy
+from wtal_fast.data.formats.npy import inspect_npy
 from wtal_fast.data.video_ids import check_ids
 from wtal_fast.errors import InputError
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wtal_fast.data.npy import NpyFile, inspect_npy
+from wtal_fast.data.formats.arrays import ArrayRef
+from wtal_fast.data.formats.npy import inspect_npy
 from wtal_fast.data.problems import ProblemList
 from wtal_fast.data.video_ids import check_ids
 
@@ -63,7 +64,7 @@ class MappedFeatureSet:
     files[v]: the streams of video v, each [>= L, D_i], that stand side by side. lengths [V] int64.
     """
 
-    files: tuple[tuple[NpyFile, ...], ...]
+    files: tuple[tuple[ArrayRef, ...], ...]
     lengths: Tensor
 
     def __len__(self) -> int:
@@ -181,7 +182,7 @@ def _streams(folder: Path, modality: str, problems: ProblemList) -> tuple[str, .
     return ()
 
 
-def _length(files: Sequence[NpyFile], folder: Path, problems: ProblemList) -> int:
+def _length(files: Sequence[ArrayRef], folder: Path, problems: ProblemList) -> int:
     """Snippets of one video: the smaller number where its streams differ by one."""
     names = [str(file.path.relative_to(folder)) for file in files]
     if not all([_shape_is_fine(file.shape, name, None, problems) for file, name in zip(files, names, strict=True)]):
@@ -196,7 +197,7 @@ def _length(files: Sequence[NpyFile], folder: Path, problems: ProblemList) -> in
     return min(lengths)
 
 
-def _check_widths(videos: Sequence[Sequence[NpyFile]], folder: Path, feature_dim: int | None, problems) -> None:
+def _check_widths(videos: Sequence[Sequence[ArrayRef]], folder: Path, feature_dim: int | None, problems) -> None:
     """Every file of a stream must be as wide as the first, and all streams together feature_dim wide if given."""
     for files in videos[1:]:
         for file, first in zip(files, videos[0], strict=True):
@@ -213,7 +214,7 @@ def _check_widths(videos: Sequence[Sequence[NpyFile]], folder: Path, feature_dim
                      else f"set model.feature_dim={width}")
 
 
-def _columns(files: Sequence[NpyFile]):
+def _columns(files: Sequence[ArrayRef]):
     """(file, the columns it fills) for the streams of one video."""
     column = 0
     for file in files:

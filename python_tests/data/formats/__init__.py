@@ -1,0 +1,1 @@
+"""Readers of every file format."""

@@ -1,0 +1,13 @@
+"""Every file format users bring, read without running what is in it. Does not import torch.
+
+    open_arrays(path) -> {name: ArrayRef}     headers only; ArrayRef.shape, .dtype, .read(), .map()
+    one_array(path, names) -> ArrayRef        the array of a file of one, or the first of `names`
+    read_value(path)                          all of it: arrays, numbers, text, lists, dictionaries
+
+What cannot be read raises InputError: file, place, what was expected, what was found, what to do.
+"""
+
+from wtal_fast.data.formats.arrays import ArrayRef
+from wtal_fast.data.formats.opening import one_array, open_arrays, read_value
+
+__all__ = ["ArrayRef", "one_array", "open_arrays", "read_value"]

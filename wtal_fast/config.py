@@ -123,6 +123,8 @@ class DataConfig(Section):
     train_subset: str = "train"
     test_subset: str = "test"
     modality: Literal["all", "rgb", "flow"] = "all"
+    resident: Literal["auto", "memory", "mapped"] = Field("auto", description="in memory where the set takes at most "
+                                                          "half of what is free, else read from disk as needed")
     class_names: ClassNames | None = None  # class order; None: the ground truth's
     durations: str | None = None  # a ground truth file with durations
     clicks: str | None = None  # a click file, several split by commas, or "simulated"

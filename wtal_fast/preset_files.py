@@ -162,6 +162,15 @@ def default_values(arguments: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def default_reason(key: str) -> str:
+    """What `explain` says of a key that no preset sets: "default", and why where the section says so."""
+    section, _, name = key.partition(".")
+    kind = Config.model_fields[section].annotation
+    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    reason = fields[name].description if name in fields else None
+    return f"default: {reason}" if reason else "default"
+
+
 def _checked(key: str, value, annotation):
     if annotation is None:
         return value

@@ -95,7 +95,7 @@ def test_without_split_files_the_ground_truth_decides(folder):
 
 
 def test_mapped_features_give_the_same_batches(folder):
-    plain, mapped = (load_folder(folder, DataConfig(), "train", mapped=flag) for flag in (False, True))
+    plain, mapped = (load_folder(folder, DataConfig(resident=name), "train") for name in ("memory", "mapped"))
     for kind in ("uniform", "uniform_keep_short", "linear"):
         first, second = (dataset.batch([1, 0], 6, kind) for dataset in (plain, mapped))
         assert torch.equal(first.features, second.features) and torch.equal(first.lengths, second.lengths)

@@ -27,15 +27,15 @@ def split_folder(root, videos, dtype=np.float32):
 def test_streams_stand_side_by_side_rgb_first(tmp_path):
     rgb, flow = ramp(3, 2), ramp(3, 4, 100)
     root = split_folder(tmp_path / "train", {"a": (rgb, flow), "b": (rgb[:1], flow[:1])})
-    for mapped in (False, True):
-        found = features_from_folder(root, ["b", "a"], mapped=mapped)
+    for resident in ("memory", "mapped"):
+        found = features_from_folder(root, ["b", "a"], resident=resident)
         assert found.lengths.tolist() == [1, 3] and found.feature_dim == 6 and len(found) == 2
         np.testing.assert_array_equal(found.video(1), np.concatenate([rgb, flow], axis=1))
         gathered = found.gather(torch.tensor([1, 0]), torch.tensor([[2, 0], [0, 0]]))
         np.testing.assert_array_equal(gathered[0], found.video(1)[[2, 0]])
         np.testing.assert_array_equal(gathered[1], found.video(0)[[0, 0]])
         np.testing.assert_array_equal(found.take(torch.tensor([1])).video(0), found.video(1))
-        only = features_from_folder(root, ["a"], modality="flow", mapped=mapped)
+        only = features_from_folder(root, ["a"], modality="flow", resident=resident)
         np.testing.assert_array_equal(only.video(0), flow)
 
 
@@ -50,17 +50,17 @@ def test_one_file_a_video(tmp_path):
 def test_every_number_format_becomes_float32(tmp_path, form):
     array = ramp(3, 2)
     np.save(tmp_path / "a.npy", np.asfortranarray(array) if form == "fortran" else array.astype(form))
-    for mapped in (False, True):
-        found = features_from_folder(tmp_path, ["a"], mapped=mapped).video(0)
+    for resident in ("memory", "mapped"):
+        found = features_from_folder(tmp_path, ["a"], resident=resident).video(0)
         assert found.dtype == torch.float32
         np.testing.assert_array_equal(found, array)
 
 
 def test_a_difference_of_one_snippet_is_cut_with_a_warning(tmp_path):
     root = split_folder(tmp_path / "train", {"a": (ramp(4, 2), ramp(3, 2))})
-    for mapped in (False, True):
+    for resident in ("memory", "mapped"):
         with pytest.warns(UserWarning, match="video 'a' has 4 RGB and 3 flow snippets; the first 3"):
-            found = features_from_folder(root, ["a"], mapped=mapped)
+            found = features_from_folder(root, ["a"], resident=resident)
         np.testing.assert_array_equal(found.video(0), np.concatenate([ramp(4, 2)[:3], ramp(3, 2)], axis=1))
 
 
@@ -78,13 +78,13 @@ BAD_ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("resident", ["memory", "mapped"])
 @pytest.mark.parametrize("name", BAD_ARRAYS)
-def test_bad_features_name_file_and_place(tmp_path, name, mapped):
+def test_bad_features_name_file_and_place(tmp_path, name, resident):
     videos, message = BAD_ARRAYS[name]
     root = split_folder(tmp_path / "train", videos)
     with pytest.raises(InputError, match=message) as caught:
-        features_from_folder(root, list(videos), mapped=mapped)
+        features_from_folder(root, list(videos), resident=resident)
     assert str(root) in str(caught.value)
 
 

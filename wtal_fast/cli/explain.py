@@ -43,7 +43,7 @@ def command(
 def _rows(chosen) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Column titles, and for each key its value, its source and the other variants' value where it differs."""
     from wtal_fast.engine.methods import find_method
-    from wtal_fast.preset_files import VARIANTS, default_values, load_preset, preset_names
+    from wtal_fast.preset_files import VARIANTS, default_reason, default_values, load_preset, preset_names
 
     method, dataset, own = chosen.name.split("/")
     names = [f"{method}/{dataset}/{variant}" for variant in VARIANTS if variant != own]
@@ -52,7 +52,7 @@ def _rows(chosen) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     rows = []
     for key in sorted(defaults.keys() | chosen.values.keys()):
         own_value = _text(chosen.values, defaults, key)
-        source = chosen.values[key].source if key in chosen.values else "default"
+        source = chosen.values[key].source if key in chosen.values else default_reason(key)
         theirs = [_text(values, defaults, key) for values in others.values()]
         rows.append((key, own_value, source, *("" if text == own_value else text for text in theirs)))
     return ("setting", "value", "source", *others), rows

@@ -27,6 +27,7 @@ from wtal_fast.data.clicks import (
 from wtal_fast.data.features import FeatureSet, MappedFeatureSet, features_from_arrays, features_from_folder
 from wtal_fast.data.layout import Layout, find_layout, read_split
 from wtal_fast.data.problems import ProblemList
+from wtal_fast.data.sampling import random_draws
 from wtal_fast.errors import InputError
 from wtal_fast.structures import Annotations, FeatureBatch
 
@@ -71,16 +72,26 @@ class Dataset:
         resize as in sampling.linear). Clicks are placed on the T positions; None with "uniform_keep_short".
         """
         index = torch.as_tensor(index, dtype=torch.int64)
-        video_ids = tuple(self.video_ids[i] for i in index.tolist())
-        index = index.to(self.durations.device)
-        raw_lengths = self.features.lengths[index]
-        features, lengths = _sample(self.features, index, num_snippets, sampling, generator, resize)
+        draws = None
+        if sampling == "stratified":
+            draws = random_draws(len(index), num_snippets, generator).to(self.durations.device)
+        batch = self.sample(index.to(self.durations.device), num_snippets, sampling, draws, resize)
+        return replace(batch, video_ids=tuple(self.video_ids[i] for i in index.tolist()))
+
+    def sample(self, index: Tensor, num_snippets: int, sampling: str, draws: Tensor | None = None,
+               resize: str = "half_pixel", out: Tensor | None = None) -> FeatureBatch:
+        """As batch, without video ids and, but for "uniform_keep_short", without a read by the host.
+
+        index [B] and draws [B, T], uniform in 0..1, of "stratified", lie on the device of the data set.
+        out: memory [B, T, D] for the features, which the next batch may then overwrite.
+        """
+        features, lengths = _sample(self.features, index, num_snippets, sampling, draws, resize, out)
         with_clicks = self.clicks is not None and sampling != "uniform_keep_short"
         return FeatureBatch(
             features=features, lengths=lengths,
             labels=None if self.labels is None else self.labels[index],
-            clicks=self._click_table(num_snippets)[index] if with_clicks else None,
-            video_ids=video_ids, durations=self.durations[index], raw_lengths=raw_lengths,
+            clicks=self.click_table(num_snippets)[index] if with_clicks else None,
+            durations=self.durations[index], raw_lengths=self.features.lengths[index],
             frame_counts=self.frame_counts[index])
 
     def take(self, index: Tensor | Sequence[int]) -> Dataset:
@@ -98,7 +109,7 @@ class Dataset:
     def to(self, device) -> Dataset:
         """The same videos with every tensor on `device`, where batches are then sampled too; annotations and clicks
         stay NumPy. Features left on disk stay there, and the data set with them."""
-        if isinstance(self.features, MappedFeatureSet):
+        if not isinstance(self.features, FeatureSet):
             return self
         return replace(self, features=self.features.to(device), durations=self.durations.to(device),
                        frame_counts=self.frame_counts.to(device),
@@ -113,7 +124,8 @@ class Dataset:
         held = _stratified_choice(labels, fraction, np.random.default_rng(seed))
         return self.take(torch.from_numpy(np.flatnonzero(~held))), self.take(torch.from_numpy(np.flatnonzero(held)))
 
-    def _click_table(self, num_snippets: int) -> Tensor:
+    def click_table(self, num_snippets: int) -> Tensor:
+        """What was clicked at each of T positions of each video, int64 [V, T] as in FeatureBatch.clicks."""
         if num_snippets not in self._click_tables:
             positions = click_positions(self.clicks, self.durations.cpu().numpy(), num_snippets)
             self._click_tables[num_snippets] = torch.from_numpy(positions).to(self.durations.device)
@@ -121,7 +133,7 @@ class Dataset:
 
 
 def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, class_names: Sequence[str] | None = None,
-                need_annotations: bool = True, feature_dim: int | None = None, mapped: bool = False,
+                need_annotations: bool = True, feature_dim: int | None = None,
                 progress: Callable[[int], None] | None = None) -> Dataset:
     """The videos of one subset of a folder (layout.find_layout says which layouts are read), in the order of its split
     file, else of the ground truth, else of the sorted feature files.
@@ -129,7 +141,8 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
     subset: "train" and "test" mean config.train_subset and config.test_subset, any other name a subset of the ground
     truth. class_names: the order to number classes in, else the ground truth's. need_annotations=False gives a Dataset
     without labels, for which the folder needs no ground truth but class_names are to be given.
-    feature_dim: checked if given. mapped: leave the features on disk. progress: called with the videos read so far.
+    feature_dim: checked if given. Features stay on disk where config.resident says so (residency.stays_on_disk).
+    progress: called with the videos read so far.
     Durations are L * snippet_stride / fps with config.time_base "features", else the annotated ones (config.durations
     or the ground truth), with the former where a video has none. The clicks of "train" are read from config.clicks
     (files joined by "+", "simulated" being one) where config.click_kinds lets any reach the loss.
@@ -143,7 +156,8 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
     layout = find_layout(root, subset, role)
     annotations = _annotations(layout, class_names, need_annotations)
     videos = _listed_videos(layout, annotations, subset, need_annotations)
-    features = features_from_folder(layout.features, videos, config.modality, feature_dim, mapped, progress)
+    features = features_from_folder(layout.features, videos, config.modality, feature_dim, config.resident,
+                                    progress)
     if annotations is not None:
         known = need_annotations or set(videos) <= set(annotations.video_ids)
         annotations = select_videos(annotations, videos) if known else None
@@ -220,24 +234,23 @@ def training_clicks(config: DataConfig, annotations: Annotations, durations: np.
     return join_clicks(parts).of_kind(config.click_kinds)
 
 
-def _sample(features, videos: Tensor, num_snippets: int, kind: str, generator, resize: str) -> tuple[Tensor, Tensor]:
+def _sample(features, videos: Tensor, num_snippets: int, kind: str, draws: Tensor | None, resize: str,
+            out: Tensor | None) -> tuple[Tensor, Tensor]:
     """(features [B, T, D], lengths [B])."""
     raw_lengths = features.lengths[videos]
     if kind == "uniform_keep_short":
         index, lengths = sampling.uniform_keep_short(raw_lengths, num_snippets)
-        sampled = features.gather(videos, index)
-        for row in torch.nonzero(lengths < index.shape[1]).flatten().tolist():
-            sampled[row, lengths[row] :] = 0
-        return sampled, lengths
+        outside = torch.arange(index.shape[1], device=index.device) >= lengths[:, None]  # [B, T']
+        return features.gather(videos, index).masked_fill_(outside[:, :, None], 0), lengths
     lengths = torch.full_like(raw_lengths, num_snippets)
     if kind == "stratified":
-        return features.gather(videos, sampling.stratified_perturb(raw_lengths, num_snippets, generator)), lengths
+        return features.gather(videos, sampling.perturbed(raw_lengths, num_snippets, draws), out), lengths
     if kind == "uniform":
-        return features.gather(videos, sampling.uniform(raw_lengths, num_snippets)), lengths
+        return features.gather(videos, sampling.uniform(raw_lengths, num_snippets), out), lengths
     if kind == "linear":
         left, weight = sampling.linear(raw_lengths, num_snippets, resize)
         right = (left + 1).minimum(raw_lengths[:, None] - 1)
-        return features.gather(videos, left).lerp_(features.gather(videos, right), weight[:, :, None]), lengths
+        return features.gather(videos, left, out).lerp_(features.gather(videos, right), weight[:, :, None]), lengths
     raise ValueError(f"batch: sampling must be stratified, uniform, uniform_keep_short or linear, got {kind!r}")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from wtal_fast.data.formats.arrays import ArrayRef
 from wtal_fast.data.formats.npy import inspect_npy
 from wtal_fast.data.problems import ProblemList
+from wtal_fast.data.residency import stays_on_disk
 from wtal_fast.data.video_ids import check_ids
 
 _MODALITIES = {"rgb": ("rgb",), "flow": ("flow",), "all": ("rgb", "flow")}
@@ -43,10 +44,14 @@ class FeatureSet:
         start = int(self.starts[index])
         return self.values[start : start + int(self.lengths[index])]
 
-    def gather(self, videos: Tensor, snippets: Tensor) -> Tensor:
-        """Features [B, T, D] of snippets [B, T] of the videos [B]. Indices are trusted to be in range."""
+    def gather(self, videos: Tensor, snippets: Tensor, out: Tensor | None = None) -> Tensor:
+        """Features [B, T, D] of snippets [B, T] of the videos [B]. Indices are trusted to be in range.
+
+        out: contiguous memory [B, T, D] to write to; a fresh one costs the CPU several times the copy itself.
+        """
         rows = (self.starts[videos][:, None] + snippets).flatten()  # [B * T]
-        return self.values.index_select(0, rows).view(*snippets.shape, self.feature_dim)
+        flat = None if out is None else out.view(-1, self.feature_dim)  # [B * T, D]
+        return torch.index_select(self.values, 0, rows, out=flat).view(*snippets.shape, self.feature_dim)
 
     def take(self, videos: Tensor) -> FeatureSet:
         """The videos [N] in that order, sharing the same values."""
@@ -78,13 +83,13 @@ class MappedFeatureSet:
         """Features [L, D] of one video, read from disk."""
         return self.gather(torch.tensor([index]), torch.arange(int(self.lengths[index]))[None])[0]
 
-    def gather(self, videos: Tensor, snippets: Tensor) -> Tensor:
+    def gather(self, videos: Tensor, snippets: Tensor, out: Tensor | None = None) -> Tensor:
         """As FeatureSet.gather."""
-        out = np.empty((*snippets.shape, self.feature_dim), dtype=np.float32)
+        out = torch.empty(*snippets.shape, self.feature_dim) if out is None else out
         for row, (video, index) in enumerate(zip(videos.tolist(), snippets.numpy(), strict=True)):
             for file, columns in _columns(self.files[video]):
-                out[row, :, columns] = file.map()[index]
-        return torch.from_numpy(out)
+                out.numpy()[row, :, columns] = file.map()[index]
+        return out
 
     def take(self, videos: Tensor) -> MappedFeatureSet:
         """The videos [N] in that order."""
@@ -124,14 +129,15 @@ def features_from_arrays(features: Mapping[str, object] | Sequence, video_ids: S
 
 
 def features_from_folder(folder: str | os.PathLike, video_ids: Sequence[str], modality: str = "all",
-                         feature_dim: int | None = None, mapped: bool = False,
+                         feature_dim: int | None = None, resident: str = "memory",
                          progress: Callable[[int], None] | None = None) -> FeatureSet | MappedFeatureSet:
     """Features of video_ids from `folder`/{rgb,flow}/<id>.npy, or `folder`/<id>.npy where already side by side.
 
     Files hold [L, D] of any float type. RGB comes first. A flow file one snippet longer or shorter than its RGB file is
     cut to the shorter with a warning. modality: "all", or one of "rgb" and "flow" of a split layout.
-    feature_dim: the expected width of the result, checked if given. mapped: leave the features on disk; every file is
-    still read once to be checked. progress is called with the number of videos read.
+    feature_dim: the expected width of the result, checked if given. resident: "mapped" leaves the features on disk, as
+    "auto" does where they are large (residency.stays_on_disk); every file is still read once to be checked.
+    progress is called with the number of videos read.
     Raises InputError that lists every missing, unreadable, empty, wrongly wide or not finite file.
     """
     folder, problems = Path(folder), ProblemList(folder)
@@ -150,7 +156,8 @@ def features_from_folder(folder: str | os.PathLike, video_ids: Sequence[str], mo
     _check_widths(videos, folder, feature_dim, problems)
     problems.raise_any()
     features = MappedFeatureSet(tuple(tuple(files) for files in videos), lengths)
-    values = None if mapped else torch.empty(int(lengths.sum()), features.feature_dim)
+    rows, width = int(lengths.sum()), features.feature_dim
+    values = None if stays_on_disk(resident, 4 * rows * width) else torch.empty(rows, width)
     starts = lengths.cumsum(0) - lengths
     for index, files in enumerate(videos):
         for file, columns in _columns(files):

@@ -37,12 +37,12 @@ class PackedFeatureSet:
         """Features [L, D] of one video, read from disk."""
         return torch.from_numpy(np.array(self.index.rows(self.videos[index])[:, self.columns], dtype=np.float32))
 
-    def gather(self, videos: Tensor, snippets: Tensor) -> Tensor:
+    def gather(self, videos: Tensor, snippets: Tensor, out: Tensor | None = None) -> Tensor:
         """As FeatureSet.gather."""
-        out = np.empty((*snippets.shape, self.feature_dim), dtype=np.float32)
+        out = torch.empty(*snippets.shape, self.feature_dim) if out is None else out
         for row, (video, wanted) in enumerate(zip(videos.tolist(), snippets.numpy(), strict=True)):
-            out[row] = self.index.rows(self.videos[video])[wanted, self.columns]
-        return torch.from_numpy(out)
+            out.numpy()[row] = self.index.rows(self.videos[video])[wanted, self.columns]
+        return out
 
     def take(self, videos: Tensor) -> PackedFeatureSet:
         """The videos [N] in that order."""

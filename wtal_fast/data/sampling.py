@@ -35,7 +35,7 @@ def stratified_perturb(lengths: Tensor, num_snippets: int, generator: torch.Gene
     b_{T-1}..L-1. Training-time sampling of BaS-Net's and UM's released code (from STPN). The draws are made on the
     generator's device, the CPU where there is none, so they are equal on every device.
     """
-    return perturbed(lengths, num_snippets, _draws(lengths, num_snippets, generator))
+    return perturbed(lengths, num_snippets, random_draws(len(lengths), num_snippets, generator).to(lengths.device))
 
 
 def perturbed(lengths: Tensor, num_snippets: int, draws: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def linear(lengths: Tensor, num_snippets: int, resize: str = "half_pixel") -> tu
     return left.long(), (x - left).float()
 
 
-def _draws(lengths: Tensor, num_snippets: int, generator: torch.Generator | None) -> Tensor:
+def random_draws(num_videos: int, num_snippets: int, generator: torch.Generator | None = None) -> Tensor:
+    """[B, T] float64, uniform in [0, 1), on the generator's device, the CPU where there is none."""
     device = generator.device if generator is not None else "cpu"
-    draws = torch.rand(len(lengths), num_snippets, dtype=torch.float64, generator=generator, device=device)
-    return draws.to(lengths.device)
+    return torch.rand(num_videos, num_snippets, dtype=torch.float64, generator=generator, device=device)

@@ -11,6 +11,7 @@ import itertools
 import os
 from dataclasses import dataclass, field
 
+import hypothesis
 import pytest
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from wtal_fast.ops import _library, use_backend
 TRITON = os.environ.get("TRITON_INTERPRET") == "1"
 BACKEND = "triton" if TRITON else "native"
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+EXAMPLES = int(os.environ.get("WTAL_EXAMPLES", "25"))  # random examples of a dtype and layout
 
 
 def fewer(cases: list, times: int) -> list:
@@ -37,13 +39,21 @@ class Sample:
     options: dict = field(default_factory=dict)
 
     def to(self, dtype: torch.dtype, layout=lambda tensor: tensor) -> tuple[tuple, dict]:
-        """The arguments in `dtype`, each floating-point tensor in `layout`."""
+        """The arguments, floating-point tensors in `dtype`, each tensor in `layout`."""
 
         def convert(value):
-            floating = isinstance(value, Tensor) and value.is_floating_point()
-            return layout(value.to(dtype)) if floating else value
+            if not isinstance(value, Tensor):
+                return value
+            return layout(value.to(dtype) if value.is_floating_point() else value)
 
         return tuple(map(convert, self.arguments)), {key: convert(value) for key, value in self.options.items()}
+
+
+def _guard(tensor: Tensor):
+    """What no kernel may read: NaN, or for integers their largest value."""
+    if tensor.dtype == torch.bool:
+        return True
+    return torch.nan if tensor.is_floating_point() else torch.iinfo(tensor.dtype).max
 
 
 def _transposed(tensor: Tensor) -> Tensor:
@@ -53,26 +63,30 @@ def _transposed(tensor: Tensor) -> Tensor:
 
 
 def _every_second(tensor: Tensor) -> Tensor:
-    buffer = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1]), torch.nan)
+    buffer = tensor.new_full((*tensor.shape[:-1], 2 * tensor.shape[-1]), _guard(tensor))
     buffer[..., ::2] = tensor
     return buffer[..., ::2]
 
 
 def _inside(tensor: Tensor) -> Tensor:
-    """In the middle of a buffer of NaN: reading beside the tensor shows in the result."""
-    buffer = tensor.new_full([size + 2 for size in tensor.shape], torch.nan)
+    """In the middle of a buffer of guards: reading beside the tensor shows in the result."""
+    buffer = tensor.new_full([size + 2 for size in tensor.shape], _guard(tensor))
     view = buffer[tuple(slice(1, -1) for _ in tensor.shape)]
     view.copy_(tensor)
     return view
 
 
 def _misaligned(tensor: Tensor) -> Tensor:
-    buffer = tensor.new_full((tensor.numel() + 2,), torch.nan)
+    buffer = tensor.new_full((tensor.numel() + 2,), _guard(tensor))
     return buffer[1:-1].copy_(tensor.reshape(-1)).view(tensor.shape)
 
 
 def _expanded(tensor: Tensor) -> Tensor:
     return tensor[..., :1].expand(tensor.shape) if tensor.numel() else tensor
+
+
+def _expanded_rows(tensor: Tensor) -> Tensor:
+    return tensor[:1].expand(tensor.shape) if tensor.numel() else tensor
 
 
 def _dense_copy(tensor: Tensor) -> Tensor:
@@ -86,7 +100,14 @@ LAYOUTS = {
     "inside NaN": _inside,
     "misaligned": _misaligned,
     "expanded": _expanded,
+    "expanded rows": _expanded_rows,
 }
+
+
+def laid_out(arguments: tuple, layouts=tuple(LAYOUTS)):
+    """The raw arguments of an op in every dtype and layout."""
+    for dtype, layout in itertools.product(DTYPES, layouts):
+        yield Sample("", arguments).to(dtype, LAYOUTS[layout])[0]
 
 
 def tensors_of(result) -> list[Tensor]:
@@ -111,8 +132,10 @@ def run(function, arguments: tuple, options: dict, differentiable: bool) -> tupl
 
 def assert_equal(actual: list[Tensor], expected: list[Tensor], dtype: torch.dtype, what: str) -> None:
     assert len(actual) == len(expected)
-    tolerance = tolerances.KERNEL[str(dtype).removeprefix("torch.")]
     for value, wanted in zip(actual, expected, strict=True):
+        assert value.dtype == wanted.dtype, what
+        exact = {"rtol": 0, "atol": 0}
+        tolerance = tolerances.KERNEL[str(dtype).removeprefix("torch.")] if value.is_floating_point() else exact
         torch.testing.assert_close(value, wanted, equal_nan=True, msg=lambda text: f"{what}\n{text}", **tolerance)
 
 
@@ -133,8 +156,17 @@ class OpBattery:
         """Tiny arguments at which the op is differentiable."""
         return []
 
+    def examples(self, empty: bool):
+        """Strategy of random Samples with values that bfloat16 holds; `empty`: those without a row. None: no such test.
+        """
+        return None
+
+    def expected(self, arguments: tuple, options: dict) -> list[Tensor]:
+        """What the op must return for an example, by an independent statement of its rule."""
+        raise NotImplementedError
+
     def raw_samples(self) -> list[tuple]:
-        """(overload, arguments) of each dispatcher op behind the function."""
+        """(overload, arguments) of each dispatcher op behind the function, in every dtype and layout."""
         raise NotImplementedError
 
     def wrong_arguments(self) -> dict[str, tuple]:
@@ -165,6 +197,23 @@ class OpBattery:
             for value, original in zip(leaves(arguments), before, strict=True):
                 torch.testing.assert_close(value, original, rtol=0, atol=0, equal_nan=True, msg=f"{sample.name}: input")
 
+    @pytest.mark.hypothesis
+    @pytest.mark.parametrize("layout", [*LAYOUTS, "size 0"])
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    def test_equals_independent_statement(self, kernels, dtype, layout):
+        examples = self.examples(empty=layout == "size 0")
+        if TRITON or examples is None:
+            return
+
+        @hypothesis.given(examples)
+        @hypothesis.settings(max_examples=EXAMPLES)
+        def check(sample):
+            arguments, options = sample.to(dtype, LAYOUTS.get(layout, Tensor.contiguous))
+            expected = self.expected(arguments, options)
+            assert_equal(tensors_of(self.function(*arguments, **options)), expected, dtype, sample.name)
+
+        check()
+
     def test_same_bits_every_time(self, kernels):
         if TRITON:
             return
@@ -183,6 +232,11 @@ class OpBattery:
     def test_gradcheck(self, kernels):
         if TRITON:
             return
+        if not self.differentiable:
+            arguments, options = self.samples()[-1].to(torch.float64)
+            for value in leaves(arguments):
+                value.requires_grad_()
+            assert not any(value.requires_grad for value in tensors_of(self.function(*arguments, **options)))
         for sample in self.smooth_samples():
             arguments, options = sample.to(torch.float64)
             for value in leaves(arguments):
@@ -202,6 +256,11 @@ class OpBattery:
     def test_opcheck(self, kernels):
         if TRITON:
             return
+        for overload, arguments in list(self.raw_samples())[::4]:  # every dtype and every layout
+            torch.library.opcheck(overload, arguments)
+
+    @pytest.mark.slow
+    def test_opcheck_of_every_dtype_and_layout(self, kernels):
         for overload, arguments in self.raw_samples():
             torch.library.opcheck(overload, arguments)
 

@@ -93,33 +93,3 @@ def test_float32_input_and_other_strides():
     result = average_precision(wide[:, ::2], *arguments)
     assert result.dtype == torch.float64
     assert torch.equal(result.nan_to_num(-1), ap(pred, gt, classes).nan_to_num(-1))
-
-
-def test_opcheck():
-    pred, gt, classes = random_case(random.Random(3))
-    arguments = (torch.tensor([row[0] for row in pred]), torch.tensor([row[1] for row in pred]),
-                 torch.tensor([row[2] for row in pred]), torch.tensor([row[0] for row in gt]),
-                 torch.tensor([row[1] for row in gt]), classes, torch.tensor(TIOU, dtype=torch.float64))
-    torch.library.opcheck(torch.ops.wtal_fast.average_precision.default, arguments)
-
-
-SEGMENT, GROUP = torch.tensor([[0.0, 1.0]]), torch.tensor([0])
-GOOD = {"pred_segments": SEGMENT, "pred_scores": torch.tensor([0.5]), "pred_groups": GROUP, "gt_segments": SEGMENT,
-        "gt_groups": GROUP, "num_classes": 1, "tiou_thresholds": [0.5]}
-
-
-@pytest.mark.parametrize("change, error, words", [
-    ({"pred_segments": torch.tensor([[1.0, 0.0]])}, ValueError, "pred_segments must be finite with end >= start"),
-    ({"gt_segments": torch.tensor([[0.0, float("nan")]])}, ValueError, "gt_segments must be finite"),
-    ({"pred_scores": torch.tensor([float("nan")])}, ValueError, "pred_scores must be finite, got nan in row 0"),
-    ({"pred_groups": torch.tensor([0.0])}, TypeError, "pred_groups must be an int64 tensor"),
-    ({"gt_groups": torch.tensor([0, 1])}, ValueError, r"gt_groups must be \[1\]"),
-    ({"gt_groups": torch.tensor([-1])}, ValueError, "gt_groups must be >= 0, got -1"),
-    ({"num_classes": 0}, ValueError, "num_classes must be at least 1, got 0"),
-    ({"tiou_thresholds": [0.0]}, ValueError, r"tiou_thresholds must be in \(0, 1\], got \[0.0\]"),
-    ({"tiou_thresholds": 0.5}, ValueError, r"tiou_thresholds must be \[Q\], got \[\]"),
-    ({"pred_groups": torch.tensor([0], device="meta")}, ValueError, "on one device, got cpu, meta"),
-])
-def test_refusals(change, error, words):
-    with pytest.raises(error, match=words):
-        average_precision(**(GOOD | change))

@@ -135,37 +135,3 @@ def test_nothing_in_nothing_out(shape, thresholds):
 
 def test_no_class_kept():
     assert len(propose(torch.ones(2, 5, 2), torch.tensor([0.5]), torch.zeros(2, 2, dtype=torch.bool))[0]) == 0
-
-
-def test_opcheck():
-    cas = torch.rand(2, 9, 2, generator=torch.Generator().manual_seed(0))
-    arguments = (cas, torch.tensor([0.3, 0.6]), torch.ones(2, 2, dtype=torch.bool), torch.tensor([9, 4]))
-    for gate in (None, cas[:, :, 0].contiguous()):
-        torch.library.opcheck(torch.ops.wtal_fast.propose.default,
-                              (*arguments, gate, 0.25, True, False, 1, False, torch.ones(2, 2), 0.2))
-
-
-GOOD = {"cas": torch.zeros(2, 5, 3), "thresholds": torch.tensor([0.5]),
-        "class_mask": torch.ones(2, 3, dtype=torch.bool)}
-
-
-@pytest.mark.parametrize("change, error, words", [
-    ({"cas": torch.zeros(5, 3)}, ValueError, r"cas must be \[V, T, C\], got \[5, 3\]"),
-    ({"cas": torch.full((2, 5, 3), float("nan"))}, ValueError, "cas must be finite, got 30 values"),
-    ({"cas": torch.zeros(2, 5, 3).long()}, TypeError, "cas must be floating point, got torch.int64"),
-    ({"thresholds": torch.tensor(0.5)}, ValueError, r"thresholds must be a tensor \[M\], got \[\]"),
-    ({"thresholds": torch.tensor([-0.5])}, ValueError, "thresholds must be >= 0, got -0.5"),
-    ({"class_mask": torch.ones(2, 3)}, TypeError, "class_mask must be bool .* got torch.float32"),
-    ({"class_mask": torch.ones(2, 2, dtype=torch.bool)}, ValueError, r"class_mask must be \[2, 3\] .* got \[2, 2\]"),
-    ({"lengths": torch.tensor([5, 6])}, ValueError, r"lengths must be in 0..5, got 5..6"),
-    ({"lengths": torch.tensor([5])}, ValueError, r"lengths must be \[2\]"),
-    ({"gate": torch.zeros(2, 4)}, ValueError, r"gate must be \[2, 5\] .* got \[2, 4\]"),
-    ({"class_scores": torch.zeros(3, 2)}, ValueError, r"class_scores must be \[2, 3\]"),
-    ({"lengths": torch.zeros(2, device="meta").long()}, ValueError, "lengths must be on the device of cas, cpu, got m"),
-    ({"outer_source": "both"}, ValueError, "outer_source must be one of"),
-    ({"outer_ratio": -0.1}, ValueError, "outer_ratio must be >= 0, got -0.1"),
-    ({"min_run": 0}, ValueError, "min_run must be at least 1 sample, got 0"),
-])
-def test_refusals(change, error, words):
-    with pytest.raises(error, match=words):
-        propose(**(GOOD | change))

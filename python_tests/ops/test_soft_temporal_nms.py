@@ -73,21 +73,3 @@ def test_hard_suppression_is_the_linear_limit_of_duplicates():
 def test_empty():
     assert soft([], []) == ([], [])
     assert soft([[0, 1]], [1e-4]) == ([], [])
-
-
-def test_opcheck():
-    arguments = (torch.tensor([[0.0, 2.0], [1.0, 4.0]]), torch.tensor([0.3, 0.3]), torch.zeros(2).long())
-    for method in ("linear", "gaussian"):
-        torch.library.opcheck(torch.ops.wtal_fast.soft_temporal_nms.default, (*arguments, 0.2, 0.0, method, 0.5, 0.001))
-
-
-@pytest.mark.parametrize("change, words", [
-    ({"method": "cubic"}, r"method must be one of \('linear', 'gaussian'\), got 'cubic'"),
-    ({"sigma": 0.0}, "sigma must be > 0, got 0.0"),
-    ({"min_score": -1.0}, "min_score must be >= 0, got -1.0"),
-    ({"segments": torch.zeros(2, 3)}, r"soft_temporal_nms: segments must be \[N, 2\]"),
-])
-def test_refusals(change, words):
-    arguments = {"segments": torch.tensor([[0.0, 1.0], [2.0, 3.0]]), "scores": torch.tensor([0.5, 0.25])}
-    with pytest.raises(ValueError, match=words):
-        soft_temporal_nms(**(arguments | change))

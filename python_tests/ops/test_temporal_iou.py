@@ -52,19 +52,3 @@ def test_equals_the_oracle_and_is_symmetric(dtype):
 def test_non_contiguous_input():
     wide = torch.tensor([[0.0, 99, 2], [1, 99, 5]])
     assert torch.equal(temporal_iou(wide[:, ::2], wide[:, ::2]), temporal_iou(wide[:, ::2].contiguous(), wide[:, ::2]))
-
-
-def test_opcheck():
-    a = torch.tensor([[0.0, 2.0], [1.0, 4.0]])
-    torch.library.opcheck(torch.ops.wtal_fast.temporal_iou.default, (a, a[:1]))
-
-
-@pytest.mark.parametrize("a, error, words", [
-    (torch.zeros(3, 3), ValueError, r"temporal_iou: a must be \[N, 2\] .* got \[3, 3\]"),
-    (torch.zeros(2), ValueError, r"got \[2\]"),
-    (torch.zeros(3, 2, dtype=torch.int64), TypeError, "a must be floating point, got torch.int64"),
-    ([[0.0, 1.0]], TypeError, "a must be a tensor, got list"),
-])
-def test_refusals(a, error, words):
-    with pytest.raises(error, match=words):
-        temporal_iou(a, torch.zeros(1, 2))

@@ -87,31 +87,3 @@ def test_larger_random_sets(dtype):
     permuted = torch.randperm(400, generator=draw)
     assert set(permuted[temporal_nms(segments[permuted], scores[permuted], 0.3, groups[permuted])].tolist()) == set(
         kept.tolist())
-
-
-def test_opcheck():
-    segments, scores = torch.tensor([[0.0, 2.0], [1.0, 4.0], [9.0, 9.5]]), torch.tensor([0.3, 0.3, 0.1])
-    torch.library.opcheck(torch.ops.wtal_fast.temporal_nms.default, (segments, scores, torch.zeros(3).long(), 0.2, 1.0))
-
-
-SEGMENTS, SCORES = torch.tensor([[0.0, 1.0], [2.0, 3.0]]), torch.tensor([0.5, 0.25])
-
-
-@pytest.mark.parametrize("change, error, words", [
-    ({"segments": torch.zeros(2, 3)}, ValueError, r"segments must be \[N, 2\] \(start, end in seconds\), got \[2, 3\]"),
-    ({"segments": torch.tensor([[0.0, 1.0], [3.0, 2.0]])}, ValueError, r"end >= start, got \[3.0, 2.0\] in row 1"),
-    ({"segments": torch.tensor([[0.0, float("nan")], [2.0, 3.0]])}, ValueError, "finite with end >= start"),
-    ({"segments": SEGMENTS.long()}, TypeError, "floating point, got torch.int64"),
-    ({"scores": torch.zeros(3)}, ValueError, r"scores must be \[2\], one a segment, got \[3\]"),
-    ({"scores": torch.tensor([0.5, float("nan")])}, ValueError, "scores must be finite, got nan in row 1"),
-    ({"scores": torch.tensor([1, 2])}, TypeError, "scores must be a floating point tensor, got torch.int64"),
-    ({"groups": torch.zeros(2)}, TypeError, "groups must be an int64 tensor, got torch.float32"),
-    ({"groups": torch.zeros(3).long()}, ValueError, r"groups must be \[2\], one a segment, got \[3\]"),
-    ({"groups": torch.zeros(2, device="meta").long()}, ValueError, "on one device, got cpu, cpu, meta"),
-    ({"tiou_threshold": 0.0}, ValueError, "tiou_threshold must be > 0, got 0.0"),
-    ({"tiou_threshold": float("nan")}, ValueError, "tiou_threshold must be > 0, got nan"),
-    ({"offset": -1.0}, ValueError, "offset must be >= 0 seconds, got -1.0"),
-])
-def test_refusals(change, error, words):
-    with pytest.raises(error, match=words):
-        temporal_nms(**({"segments": SEGMENTS, "scores": SCORES, "tiou_threshold": 0.5} | change))

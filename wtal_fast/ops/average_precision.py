@@ -28,7 +28,7 @@ def average_precision(pred_segments: Tensor, pred_scores: Tensor, pred_groups: T
     thresholds = torch.as_tensor(tiou_thresholds, dtype=torch.float64)
     _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, thresholds)
     return _average_precision(pred_segments.detach(), pred_scores.detach(), pred_groups, gt_segments.detach(),
-                              gt_groups, int(num_classes), thresholds.to(pred_segments.device))
+                              gt_groups, int(num_classes), thresholds.detach().to(pred_segments.device))
 
 
 def _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, thresholds) -> None:
@@ -57,6 +57,7 @@ def _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_
 
 def _reference(pred_segments: Tensor, pred_scores: Tensor, pred_groups: Tensor, gt_segments: Tensor, gt_groups: Tensor,
                num_classes: int, tiou_thresholds: Tensor) -> Tensor:
+    tiou_thresholds = tiou_thresholds.double()
     matched = _match(pred_segments.double(), pred_scores, pred_groups, gt_segments.double(), gt_groups, tiou_thresholds)
     pred_classes, instances = pred_groups % num_classes, torch.bincount(gt_groups % num_classes, minlength=num_classes)
     result = tiou_thresholds.new_zeros((len(tiou_thresholds), num_classes))
@@ -124,7 +125,7 @@ def _interpolated_area(matched: Tensor, instances: Tensor) -> Tensor:
 
 
 def _fake(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, tiou_thresholds):
-    return tiou_thresholds.new_empty((tiou_thresholds.shape[0], num_classes))
+    return tiou_thresholds.new_empty((tiou_thresholds.shape[0], num_classes), dtype=torch.float64)
 
 
 _average_precision = _library.define(

@@ -35,9 +35,10 @@ def propose(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor
     """
     lengths, class_scores = _check(cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source, min_run,
                                    class_scores)
-    return _propose(cas.detach(), thresholds, class_mask, lengths, gate, float(outer_ratio), bool(outer_closed),
-                    outer_source == "raw", int(min_run), bool(skip_run_at_zero), class_scores.detach(),
-                    float(class_weight))
+    gate = None if gate is None else gate.detach()
+    return _propose(cas.detach(), thresholds.detach(), class_mask, lengths, gate, float(outer_ratio),
+                    bool(outer_closed), outer_source == "raw", int(min_run), bool(skip_run_at_zero),
+                    class_scores.detach(), float(class_weight))
 
 
 def _check(cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source, min_run, class_scores):

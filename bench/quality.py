@@ -41,19 +41,21 @@ def overrides(method: str, data: Path, seed: int) -> dict:
     return settings
 
 
+def one_run(preset: str, data: Path, folder: Path, settings: dict) -> dict:
+    """The metrics of one run; one that has finished with the same settings is read, one that was cut short goes on."""
+    metrics = folder / "metrics.json"
+    if metrics.is_file() and RunFolder(folder).config() == configure(preset, settings):
+        return read_json(metrics)
+    return train_folder(preset, data, folder, settings, resume=True)
+
+
 def run_all(data: Path, runs: Path, methods, variants, seeds) -> dict:
     """{method/variant: mean, spread and every run's metrics}."""
     table = {}
     for method in methods:
         for variant in variants:
-            results = []
-            for seed in seeds:
-                folder = runs / f"{method}-{variant}-{seed}"
-                preset, settings = f"{method}/thumos14/{variant}", overrides(method, data, seed)
-                metrics = folder / "metrics.json"
-                finished = metrics.is_file() and RunFolder(folder).config() == configure(preset, settings)
-                results.append(read_json(metrics) if finished
-                               else train_folder(preset, data, folder, settings, resume=True))
+            results = [one_run(f"{method}/thumos14/{variant}", data, runs / f"{method}-{variant}-{seed}",
+                               overrides(method, data, seed)) for seed in seeds]
             row = spread(results) | {"seeds": list(seeds), "map_of_runs": [result["map"] for result in results]}
             table[f"{method}/{variant}"] = row
             print(f"{method}/{variant}: average mAP {row['average_map_of_runs']}", flush=True)

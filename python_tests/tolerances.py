@@ -42,3 +42,6 @@ KERNEL = {
 
 # Gradients against central differences, float64.
 GRADCHECK = {"eps": 1e-6, "atol": 1e-7, "rtol": 1e-6}
+
+# Loss and gradient norms of training steps restated in another order, float64.
+RELEASED_STEP = {"rtol": 1e-10, "atol": 1e-12}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench import baselines_postprocessing as baselines
 from bench.baselines_localization import Video, released_detections
-from bench.case import Case
+from bench.case import Case, Plan
 from wtal_fast import ops
 from wtal_fast.config import LocalizationConfig
 from wtal_fast.evaluation import detection_map
@@ -24,16 +24,19 @@ SAME_NUMBERS = {"rtol": 1e-9, "atol": 1e-9}  # float64 sums in another order
 TIOU = np.linspace(0.1, 0.9, 9)
 NUMPY_NMS, SCALAR_NMS = "NumPy (released BackTAL)", "scalar C++ (as ActionFormer), one call a group"
 LOOPS = "NumPy loops"
+RELEASED_NAMES = {"basnet": "BaS-Net", "uncertainty": "UM", "backtal": "BackTAL"}
 
 
-def temporal_nms() -> Iterator[Case]:
+def temporal_nms(plan: Plan) -> Iterator[Case]:
     """Random segments of 1 to 20 s in groups of 150 s (100,000 segments: one hour), float32, tIoU 0.5.
 
     Bounds are multiples of 1/1024 s and scores distinct, so that float32 and float64 agree on what is kept.
     """
     scalar = baselines.compiled_nms()
     targets = {200: {SCALAR_NMS: 4}, 2000: {NUMPY_NMS: 10, SCALAR_NMS: 4}}
-    for count, groups, seconds in ((200, 1, 150), (2000, 1, 150), (100_000, 1, 3600), (200, 5000, 150)):
+    small = ((200, 1, 150), (2000, 1, 150))
+    for count, groups, seconds in plan.pick(tiny=((20, 2, 150),), quick=small,
+                                            full=(*small, (100_000, 1, 3600), (200, 5000, 150))):
         draw = np.random.default_rng(0)
         start = draw.random(count * groups) * seconds
         bounds = np.stack([start, start + draw.uniform(1, 20, len(start))], axis=1)
@@ -48,7 +51,9 @@ def temporal_nms() -> Iterator[Case]:
             others[SCALAR_NMS] = [partial(scalar, segments, scores, 0.5, edges)]
         name = f"temporal_nms, {groups:,} group{'s' * (groups > 1)} of {count:,}, {len(ours()):,} kept"
         yield Case(name, ours, others, SAME_INDICES,
-                   targets.get(len(start), {NUMPY_NMS: 50, SCALAR_NMS: 4}))
+                   targets.get(len(start), {NUMPY_NMS: 50, SCALAR_NMS: 4}),
+                   released={} if (count, groups) != (2000, 1) else {
+                       NUMPY_NMS: "NMS of BackTAL in NumPy, n=2000", SCALAR_NMS: "NMS of ActionFormer in C++, n=2000"})
 
 
 def simulated_truth(draw: np.random.Generator, videos: int, classes: int, per_video: int = 16) -> Annotations:
@@ -95,13 +100,13 @@ def by_class(truth: Annotations, found: Detections) -> tuple[dict, dict]:
     return instances, predictions
 
 
-def detection_map_cases() -> Iterator[Case]:
+def detection_map_cases(plan: Plan) -> Iterator[Case]:
     """A result the size of the released BaS-Net's on THUMOS'14."""
     draw = np.random.default_rng(0)
     truth = simulated_truth(draw, videos=210, classes=20)
-    found = simulated_detections(draw, truth, 16_763)
+    found = simulated_detections(draw, truth, plan.pick(tiny=50, quick=16_763, full=16_763))
     instances, predictions = by_class(truth, found)
-    yield Case(f"detection_map, 16,763 detections, {len(truth):,} instances, 210 videos, 9 tIoU",
+    yield Case(f"detection_map, {len(found):,} detections, {len(truth):,} instances, 210 videos, 9 tIoU",
                partial(_ours_map, truth, found),
                {LOOPS: [partial(baselines.loop_map, instances, predictions, TIOU)]},
                SAME_NUMBERS, {LOOPS: 50})
@@ -145,9 +150,9 @@ def _released(videos: list[Video], method: str, settings: LocalizationConfig):
     return [torch.from_numpy(part) for part in released_detections(videos, method, settings)]
 
 
-def localize_cases() -> Iterator[Case]:
+def localize_cases(plan: Plan) -> Iterator[Case]:
     """All test videos of THUMOS'14 from model output to detections, with the settings of the released code."""
-    output, batch = simulated_output()
+    output, batch = simulated_output(plan.pick(tiny=3, quick=40, full=210), plan.pick(tiny=40, quick=750, full=750))
     names = [f"class {index}" for index in range(output.cas_logits.shape[2] - 1)]
     scores = output.video_logits.softmax(dim=1)[:, :len(names)].numpy()
     logits = output.cas_logits[:, :, :len(names)]
@@ -159,9 +164,10 @@ def localize_cases() -> Iterator[Case]:
         videos = [Video(*part) for part in parts]
         count = len(localize(output, batch, settings, names))
         baseline = f"released {method} post-processing, restated"
-        yield Case(f"localize {method}, 210 videos of 750 snippets, {count:,} detections",
+        yield Case(f"localize {method}, {len(videos)} videos of {cas.shape[1]} snippets, {count:,} detections",
                    partial(_ours_localize, output, batch, settings, names),
-                   {baseline: [partial(_released, videos, method, settings)]}, SAME_NUMBERS, {baseline: 150})
+                   {baseline: [partial(_released, videos, method, settings)]}, SAME_NUMBERS, {baseline: 150},
+                   released={baseline: f"{RELEASED_NAMES[method]} post-processing, 210 videos"})
 
 
 CASES = {"temporal_nms": temporal_nms, "detection_map": detection_map_cases, "localize": localize_cases}

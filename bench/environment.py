@@ -18,6 +18,11 @@ def describe() -> dict:
             "python": platform.python_version(), "date": datetime.date.today().isoformat(), "commit": _commit()}
 
 
+def has_amx() -> bool:
+    """Whether this processor multiplies bfloat16 tiles, which the bf16 targets of CPUs assume."""
+    return Path("/proc/cpuinfo").is_file() and " amx_bf16" in Path("/proc/cpuinfo").read_text()
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ():
         if line.startswith("model name"):

@@ -52,9 +52,10 @@ def speed_table() -> str:
         content = read_json(path)
         environment = content["environment"]
         environments.add(f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}")
-        for row in (row for row in content["rows"] if row["target"]):
-            lines.append(_line(row["case"], row["baseline"], _time(row["baseline_seconds"]), _time(row["seconds"]),
-                               f"{row['ratio']:.1f}"))
+        for row in content["rows"]:
+            if row.get("target") and row.get("judged", True) and row.get("ratio") is not None:
+                lines.append(_line(row["case"], row["baseline"], _time(row["baseline_seconds"]), _time(row["seconds"]),
+                                   f"{row['ratio']:.1f}"))
     return "\n".join(["Medians of interleaved runs on " + "; ".join(sorted(environments)) + ".", "", *lines])
 
 

@@ -32,7 +32,8 @@ def attention_conv1d(x: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
     """x [B, Cin, T], affinity [B, 3, T], weight [Cout, Cin, 3] -> [B, Cout, T]."""
     columns = F.unfold(x.unsqueeze(3), (3, 1), padding=(1, 0))  # [B, 3 * Cin, T], the taps of a channel together
     tiled = torch.cat([affinity[:, i : i + 1].repeat(1, x.shape[1], 1) for i in range(3)], 1)  # block by block
-    return torch.matmul(weight.flatten(1), columns * tiled)
+    # The product as a 1x1 convolution: on CPUs the fastest of PyTorch's spellings of it, forward and backward.
+    return F.conv1d(columns * tiled, weight.flatten(1).unsqueeze(2))
 
 
 class BaseModule(nn.Module):

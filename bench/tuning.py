@@ -18,7 +18,7 @@ import torch
 
 from bench.environment import describe
 from bench.quality import overrides
-from wtal_fast.data.dataset import load_folder
+from wtal_fast.data.loading import load_folder
 from wtal_fast.engine.infer import detect, score
 from wtal_fast.engine.methods import build_model, configure
 from wtal_fast.engine.train import fit

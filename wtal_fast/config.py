@@ -100,6 +100,7 @@ def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
 Thresholds = Annotated[tuple[FiniteFloat, ...], BeforeValidator(expand_range)]
 Overlap = Annotated[float, Field(gt=0, le=1)]
 Overlaps = Annotated[tuple[Overlap, ...], Field(min_length=1), BeforeValidator(expand_range)]
+VideoIds = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_check_names)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -126,9 +127,15 @@ class DataConfig(Section):
     resident: Literal["auto", "memory", "mapped"] = Field("auto", description="in memory where the set takes at most "
                                                           "half of what is free, else read from disk as needed")
     class_names: ClassNames | None = None  # class order; None: the ground truth's
+    ground_truth: str | None = None  # a ground truth file; None: the one that lies beside the features
     durations: str | None = None  # a ground truth file with durations
-    clicks: str | None = None  # a click file, several split by commas, or "simulated"
+    exclude: VideoIds = ()  # ids of videos that are left out
+    missing: Literal["error", "drop"] = "error"  # what becomes of annotated videos without features
+    clicks: str | None = None  # a click file, several split by commas, "simulated", or "stored" with the features
     click_kinds: Literal["none", "background", "action", "both"] = "none"  # which clicks reach the loss
+    click_noise: float = Field(0.0, ge=0)  # standard deviation in seconds of simulated clicks' times
+    click_miss: float = Field(0.0, ge=0, lt=1)  # share of intervals without a simulated click
+    click_fps: float | None = Field(None, gt=0)  # frames a second of click files that count frames
     holdout: float = Field(0.2, gt=0, lt=1)  # share of the training videos kept for best_on_holdout
 
 

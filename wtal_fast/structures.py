@@ -7,6 +7,7 @@ Torch is not imported here: FeatureBatch and CASOutput hold tensors, Annotations
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,6 +124,11 @@ class Annotations:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Number of each video id."""
+        return {video: index for index, video in enumerate(self.video_ids)}
 
 
 def join_detections(parts: list[Detections]) -> Detections:

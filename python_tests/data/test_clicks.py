@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wtal_fast.data.annotations import read_annotations, select_subset
+from wtal_fast.data.click_files import read_clicks
 from wtal_fast.data.clicks import (
     background_intervals,
     click_positions,
     clicks_of_rows,
     contradicted_clicks,
     join_clicks,
-    read_clicks,
     simulate_action_clicks,
     simulate_background_clicks,
 )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wtal_fast.data.annotations import read_annotations
-from wtal_fast.data.clicks import read_clicks
+from wtal_fast.data.click_files import read_clicks
 from wtal_fast.data.formats.npy import inspect_npy
 from wtal_fast.errors import InputError
 

@@ -14,7 +14,8 @@ from wtal_fast.config import DataConfig
 from wtal_fast.data import sampling
 from wtal_fast.data.annotations import read_annotations, select_subset
 from wtal_fast.data.clicks import clicks_of_rows
-from wtal_fast.data.dataset import from_arrays, load_folder
+from wtal_fast.data.dataset import from_arrays
+from wtal_fast.data.loading import load_folder
 from wtal_fast.errors import InputError
 from wtal_fast.structures import NO_CLICK, Annotations
 

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from wtal_fast.data.features import features_from_arrays, features_from_folder
+from wtal_fast.data.features import features_from_arrays
 from wtal_fast.data.formats.npy import inspect_npy
+from wtal_fast.data.layouts.subset_folders import SubsetFolders, part_of_folder
+from wtal_fast.data.stored_features import features_of_part
 from wtal_fast.data.video_ids import check_ids
 from wtal_fast.errors import InputError
+
+
+def features_from_folder(folder, videos, modality="all", **options):
+    return features_of_part(SubsetFolders(folder.parent), part_of_folder(folder), videos, modality, **options)
 
 
 def ramp(length, width, first=0.0):

@@ -18,7 +18,7 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Find the actions in the videos of --data with the trained model CHECKPOINT."""
-    from wtal_fast.data.dataset import load_folder
+    from wtal_fast.data.loading import load_folder
     from wtal_fast.engine.arrays import with_settings
     from wtal_fast.engine.checkpoint import load_checkpoint
     from wtal_fast.engine.experiment import check_device, check_width, class_names_for

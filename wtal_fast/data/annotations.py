@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -19,7 +19,8 @@ _SUBSET_SYNONYMS = ({"train", "training"}, {"val", "validation"}, {"test", "test
 
 
 def read_annotations(path: str | os.PathLike | dict, class_names: Sequence[str] | None = None,
-                     unlocated: bool = False) -> Annotations:
+                     unlocated: bool = False, *, source: str | os.PathLike | None = None,
+                     ignored: Collection[str] = ()) -> Annotations:
     """The instances of an ActivityNet-style file, or of what such a file holds once parsed.
 
     Its form is {"database": {video: {"subset": name, "annotations": [{"segment": [start, end], "label": name}]}}}.
@@ -29,11 +30,14 @@ def read_annotations(path: str | os.PathLike | dict, class_names: Sequence[str] 
     Kept as they are: instances that end after the video or have no length (both occur in the public files), and
     videos without instances. Refused: an end before its start, a negative start, numbers that are not finite.
     `unlocated` also accepts annotations without "segment" (a label of the whole video): their times are NaN.
+    `ignored` labels are left out unless class_names or activity_list has them. source: the name of a parsed file.
     Raises InputError with all problems of the file (the first 20 in words).
     """
-    content, source = (path, "ground truth") if isinstance(path, dict) else (read_json(path), path)
+    content = path if isinstance(path, dict) else read_json(path)
+    source = source or ("ground truth" if isinstance(path, dict) else path)
     database, listed = _database(content, source)
     names = tuple(class_names) if class_names is not None else listed
+    ignored = [label for label in ignored if label not in (names or ())]
     problems = ProblemList(source)
     subsets, durations, fps = [], [], []
     segments, labels, video_index = [], [], []
@@ -56,6 +60,8 @@ def read_annotations(path: str | os.PathLike | dict, class_names: Sequence[str] 
             problems.add(where, expected="a list of annotations", found=_kind(instances))
             continue
         for row, instance in enumerate(instances):
+            if ignored and isinstance(instance, dict) and instance.get("label") in ignored:
+                continue
             parsed = _instance(instance, f"{where}, annotation {row}", names, unlocated, problems)
             if parsed is not None:
                 segments.append(parsed[0])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,19 +11,12 @@ from torch import Tensor
 
 from wtal_fast.config import DataConfig
 from wtal_fast.data import sampling
-from wtal_fast.data.annotations import canonical_subset, read_annotations, select_subset, select_videos, video_labels
+from wtal_fast.data.annotations import select_videos, video_labels
 from wtal_fast.data.arrays import listed_clicks, multi_hot_labels, per_video
-from wtal_fast.data.clicks import (
-    Clicks,
-    click_positions,
-    join_clicks,
-    read_clicks,
-    simulate_action_clicks,
-    simulate_background_clicks,
-)
-from wtal_fast.data.features import FeatureSet, MappedFeatureSet, features_from_arrays, features_from_folder
-from wtal_fast.data.layout import Layout, find_layout, read_split
-from wtal_fast.data.problems import ProblemList
+from wtal_fast.data.clicks import Clicks, click_positions
+from wtal_fast.data.features import FeatureSet, MappedFeatureSet, features_from_arrays
+from wtal_fast.data.holdout import stratified_choice
+from wtal_fast.data.packed import PackedFeatureSet
 from wtal_fast.data.sampling import random_draws
 from wtal_fast.errors import InputError
 from wtal_fast.structures import Annotations, FeatureBatch
@@ -40,7 +30,7 @@ class Dataset:
     source: the folder or argument the features come from, for messages.
     """
 
-    features: FeatureSet | MappedFeatureSet
+    features: FeatureSet | MappedFeatureSet | PackedFeatureSet
     video_ids: tuple[str, ...]
     class_names: tuple[str, ...]
     durations: Tensor
@@ -121,7 +111,7 @@ class Dataset:
         if len(self) < 2:
             raise InputError("data.holdout", expected="at least two training videos", found=f"{len(self)}")
         labels = np.zeros((len(self), 0)) if self.labels is None else self.labels.cpu().numpy() > 0
-        held = _stratified_choice(labels, fraction, np.random.default_rng(seed))
+        held = stratified_choice(labels, fraction, np.random.default_rng(seed))
         return self.take(torch.from_numpy(np.flatnonzero(~held))), self.take(torch.from_numpy(np.flatnonzero(held)))
 
     def click_table(self, num_snippets: int) -> Tensor:
@@ -130,51 +120,6 @@ class Dataset:
             positions = click_positions(self.clicks, self.durations.cpu().numpy(), num_snippets)
             self._click_tables[num_snippets] = torch.from_numpy(positions).to(self.durations.device)
         return self._click_tables[num_snippets]
-
-
-def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, class_names: Sequence[str] | None = None,
-                need_annotations: bool = True, feature_dim: int | None = None,
-                progress: Callable[[int], None] | None = None) -> Dataset:
-    """The videos of one subset of a folder (layout.find_layout says which layouts are read), in the order of its split
-    file, else of the ground truth, else of the sorted feature files.
-
-    subset: "train" and "test" mean config.train_subset and config.test_subset, any other name a subset of the ground
-    truth. class_names: the order to number classes in, else the ground truth's. need_annotations=False gives a Dataset
-    without labels, for which the folder needs no ground truth but class_names are to be given.
-    feature_dim: checked if given. Features stay on disk where config.resident says so (residency.stays_on_disk).
-    progress: called with the videos read so far.
-    Durations are L * snippet_stride / fps with config.time_base "features", else the annotated ones (config.durations
-    or the ground truth), with the former where a video has none. The clicks of "train" are read from config.clicks
-    (files joined by "+", "simulated" being one) where config.click_kinds lets any reach the loss.
-    Annotations without times are labels of the whole video; a subset that has any gives a Dataset without annotations,
-    which can be trained on but not scored.
-    """
-    if class_names is None and not need_annotations:
-        raise ValueError("load_folder: without annotations class_names must be given")
-    role = subset if subset in ("train", "test") else None
-    subset = {"train": config.train_subset, "test": config.test_subset}.get(subset, subset)
-    layout = find_layout(root, subset, role)
-    annotations = _annotations(layout, class_names, need_annotations)
-    videos = _listed_videos(layout, annotations, subset, need_annotations)
-    features = features_from_folder(layout.features, videos, config.modality, feature_dim, config.resident,
-                                    progress)
-    if annotations is not None:
-        known = need_annotations or set(videos) <= set(annotations.video_ids)
-        annotations = select_videos(annotations, videos) if known else None
-    durations = _durations(layout, config, features.lengths, annotations, videos)
-    if not need_annotations:
-        return Dataset(features=features, video_ids=tuple(videos), class_names=tuple(class_names),
-                       durations=torch.from_numpy(durations), frame_counts=features.lengths, source=str(layout.root))
-    labels = video_labels(annotations, videos)
-    if role == "train" and not labels.any(axis=1).all():
-        unlabelled = np.flatnonzero(~labels.any(axis=1))
-        warnings.warn(f"{layout.ground_truth}: {len(unlabelled)} training videos have no label, such as "
-                      f"'{videos[unlabelled[0]]}'", stacklevel=2)
-    clicks = training_clicks(config, annotations, durations, layout.root) if role == "train" else None
-    return Dataset(
-        features=features, video_ids=tuple(videos), class_names=annotations.class_names,
-        durations=torch.from_numpy(durations), frame_counts=features.lengths, labels=torch.from_numpy(labels),
-        annotations=annotations if _is_located(annotations) else None, clicks=clicks, source=str(layout.root))
 
 
 def from_arrays(features: Mapping[str, object] | Sequence, labels=None, *, annotations: Annotations | None = None,
@@ -212,28 +157,6 @@ def from_arrays(features: Mapping[str, object] | Sequence, labels=None, *, annot
                    labels=multi_hot, annotations=annotations, clicks=clicks)
 
 
-def training_clicks(config: DataConfig, annotations: Annotations, durations: np.ndarray,
-                    root: str | os.PathLike = ".") -> Clicks | None:
-    """The clicks that config.clicks names, of the kinds that config.click_kinds lets through; None where it lets none.
-
-    config.clicks: a file, seen from the working folder or from root, "simulated", or several joined by "+".
-    """
-    if config.clicks is None or config.click_kinds == "none":
-        return None
-    parts, tolerance = [], 2 * config.snippet_stride / config.fps
-    for name in map(str.strip, config.clicks.split("+")):
-        if name != "simulated":
-            parts.append(read_clicks(_near(name, Path(root)), annotations.class_names, annotations.video_ids,
-                                     durations, tolerance=tolerance))
-        elif not _is_located(annotations):
-            raise InputError(root, expected="annotations with times, to simulate clicks from",
-                             found="labels without times", fix="name a click file in data.clicks")
-        else:
-            parts.append(simulate_background_clicks(annotations, durations))
-            parts.append(simulate_action_clicks(annotations, durations))
-    return join_clicks(parts).of_kind(config.click_kinds)
-
-
 def _sample(features, videos: Tensor, num_snippets: int, kind: str, draws: Tensor | None, resize: str,
             out: Tensor | None) -> tuple[Tensor, Tensor]:
     """(features [B, T, D], lengths [B])."""
@@ -252,92 +175,3 @@ def _sample(features, videos: Tensor, num_snippets: int, kind: str, draws: Tenso
         right = (left + 1).minimum(raw_lengths[:, None] - 1)
         return features.gather(videos, left, out).lerp_(features.gather(videos, right), weight[:, :, None]), lengths
     raise ValueError(f"batch: sampling must be stratified, uniform, uniform_keep_short or linear, got {kind!r}")
-
-
-def _stratified_choice(labels: np.ndarray, fraction: float, random: np.random.Generator) -> np.ndarray:
-    """Mask [V] of held-out videos. Classes are served from the rarest on; a video is never held out if that would leave
-    one of its classes without a training video."""
-    order = random.permutation(len(labels))
-    held = np.zeros(len(labels), dtype=bool)
-    remaining = labels.sum(0)
-    wanted_videos = min(max(1, round(len(labels) * fraction)), len(labels) - 1)
-
-    def hold_out(candidates, count: int) -> None:
-        for video in candidates:
-            if count <= 0:
-                return
-            if not held[video] and (remaining[labels[video] > 0] > 1).all():
-                held[video] = True
-                remaining[labels[video] > 0] -= 1
-                count -= 1
-
-    for number in np.argsort(remaining, kind="stable"):
-        members = order[labels[order, number] > 0]
-        target = max(1, round(len(members) * fraction)) if len(members) > 1 else 0
-        hold_out(members, target - held[members].sum())
-    hold_out(order, wanted_videos - held.sum())
-    return held
-
-
-def _annotations(layout: Layout, class_names, needed: bool) -> Annotations | None:
-    if layout.ground_truth is None:
-        if needed:
-            raise InputError(layout.root, expected="a ground truth file gt.json", found="none", fix="add it")
-        return None
-    return read_annotations(layout.ground_truth, class_names if needed else None, unlocated=True)
-
-
-def _listed_videos(layout: Layout, annotations: Annotations | None, subset: str, checked: bool) -> list[str]:
-    """Ids of the split file, where `checked` each to be annotated in `subset`; else all annotated ids of the subset,
-    else all feature files."""
-    if layout.split is not None and not checked:
-        return read_split(layout.split)
-    if annotations is None:
-        files = next((layout.features / name for name in ("rgb", "flow") if (layout.features / name).is_dir()),
-                     layout.features)
-        videos = sorted(path.stem for path in files.glob("*.npy"))
-        if not videos:
-            raise InputError(layout.features, expected="feature files <id>.npy", found="none")
-        return videos
-    if layout.split is None:
-        return list(select_subset(annotations, subset).video_ids)
-    videos, problems = read_split(layout.split), ProblemList(layout.split)
-    subsets = dict(zip(annotations.video_ids, annotations.subsets, strict=True))
-    for video in videos:
-        if video not in subsets:
-            problems.add(f"video '{ascii(video)[1:-1]}'", expected=f"a video of {layout.ground_truth.name}",
-                         found="no entry", fix="annotate it or drop it from the split")
-        elif canonical_subset(subsets[video]) != canonical_subset(subset):
-            problems.add(f"video '{video}'", expected=f"subset '{subset}' in {layout.ground_truth.name}",
-                         found=f"'{subsets[video]}'", fix="set data.train_subset and data.test_subset to its names")
-    problems.raise_any()
-    return videos
-
-
-def _durations(layout: Layout, config: DataConfig, lengths: Tensor, annotations: Annotations | None,
-               videos: Sequence[str]) -> np.ndarray:
-    """Seconds of each video [V] float64, by the rule of load_folder."""
-    snippet_seconds = config.snippet_stride / config.fps
-    of_features = lengths.numpy() * snippet_seconds
-    annotated = annotations
-    if config.durations is not None:
-        annotated = select_videos(read_annotations(_near(config.durations, layout.root), unlocated=True), videos)
-    if config.time_base == "features" or annotated is None:
-        return of_features
-    known = np.isfinite(annotated.durations)
-    far = known & (np.abs(annotated.durations - of_features) > 2 * snippet_seconds)
-    if far.any():
-        worst = int(np.argmax(np.where(far, np.abs(annotated.durations - of_features), 0)))
-        warnings.warn(f"{layout.root}: features and annotated duration of {far.sum()} videos differ by more than two "
-                      f"snippets; '{annotated.video_ids[worst]}' has {of_features[worst]:g} s of features and "
-                      f"{annotated.durations[worst]:g} s of video", stacklevel=3)
-    return np.where(known, annotated.durations, of_features)
-
-
-def _is_located(annotations: Annotations) -> bool:
-    return bool(np.isfinite(annotations.segments).all())
-
-
-def _near(name: str, root: Path) -> Path:
-    """A file named in the settings: seen from the working folder, else from the data folder."""
-    return Path(name) if Path(name).exists() or not (root / name).exists() else root / name

@@ -1,24 +1,17 @@
-"""Snippet features of all videos of a subset, held in memory or left on disk, and their readers."""
+"""Snippet features of all videos of a subset, held in memory or left on disk."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wtal_fast.data.formats.arrays import ArrayRef
-from wtal_fast.data.formats.npy import inspect_npy
 from wtal_fast.data.problems import ProblemList
-from wtal_fast.data.residency import stays_on_disk
-from wtal_fast.data.video_ids import check_ids
 
-_MODALITIES = {"rgb": ("rgb",), "flow": ("flow",), "all": ("rgb", "flow")}
 
 
 @dataclass(frozen=True)
@@ -87,13 +80,21 @@ class MappedFeatureSet:
         """As FeatureSet.gather."""
         out = torch.empty(*snippets.shape, self.feature_dim) if out is None else out
         for row, (video, index) in enumerate(zip(videos.tolist(), snippets.numpy(), strict=True)):
-            for file, columns in _columns(self.files[video]):
+            for file, columns in columns_of(self.files[video]):
                 out.numpy()[row, :, columns] = file.map()[index]
         return out
 
     def take(self, videos: Tensor) -> MappedFeatureSet:
         """The videos [N] in that order."""
         return MappedFeatureSet(tuple(self.files[index] for index in videos.tolist()), self.lengths[videos])
+
+
+def columns_of(files: Sequence[ArrayRef]):
+    """(file, the columns it fills) for the streams of one video."""
+    column = 0
+    for file in files:
+        yield file, slice(column, column + file.shape[1])
+        column += file.shape[1]
 
 
 def features_from_arrays(features: Mapping[str, object] | Sequence, video_ids: Sequence[str] | None = None,
@@ -121,115 +122,15 @@ def features_from_arrays(features: Mapping[str, object] | Sequence, video_ids: S
         array = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
         if array.dtype.kind not in "iuf":
             problems.add(f"video '{name}'", expected="numbers", found=f"an array of {array.dtype}")
-        elif _shape_is_fine(array.shape, f"video '{name}'", feature_dim, problems):
+        elif shape_is_fine(array.shape, f"video '{name}'", feature_dim, problems):
             feature_dim = array.shape[1]
-            converted.append((name, _finite(array, f"video '{name}'", problems)))
+            converted.append((name, finite_float32(array, f"video '{name}'", problems)))
     problems.raise_any()
     return _joined([array for _, array in converted], feature_dim or 0)
 
 
-def features_from_folder(folder: str | os.PathLike, video_ids: Sequence[str], modality: str = "all",
-                         feature_dim: int | None = None, resident: str = "memory",
-                         progress: Callable[[int], None] | None = None) -> FeatureSet | MappedFeatureSet:
-    """Features of video_ids from `folder`/{rgb,flow}/<id>.npy, or `folder`/<id>.npy where already side by side.
-
-    Files hold [L, D] of any float type. RGB comes first. A flow file one snippet longer or shorter than its RGB file is
-    cut to the shorter with a warning. modality: "all", or one of "rgb" and "flow" of a split layout.
-    feature_dim: the expected width of the result, checked if given. resident: "mapped" leaves the features on disk, as
-    "auto" does where they are large (residency.stays_on_disk); every file is still read once to be checked.
-    progress is called with the number of videos read.
-    Raises InputError that lists every missing, unreadable, empty, wrongly wide or not finite file.
-    """
-    folder, problems = Path(folder), ProblemList(folder)
-    check_ids(video_ids, folder)
-    streams = _streams(folder, modality, problems)
-    problems.raise_any()
-    missing = [folder / stream / f"{video}.npy" for video in video_ids for stream in streams
-               if not (folder / stream / f"{video}.npy").is_file()]
-    for path in missing:
-        problems.add(str(path.relative_to(folder)), expected="a feature file", found="nothing there",
-                     fix="add the file or drop the video from the split")
-    problems.raise_any()
-    videos = [[inspect_npy(folder / stream / f"{video}.npy") for stream in streams] for video in video_ids]
-    lengths = torch.tensor([_length(files, folder, problems) for files in videos], dtype=torch.int64)
-    problems.raise_any()
-    _check_widths(videos, folder, feature_dim, problems)
-    problems.raise_any()
-    features = MappedFeatureSet(tuple(tuple(files) for files in videos), lengths)
-    rows, width = int(lengths.sum()), features.feature_dim
-    values = None if stays_on_disk(resident, 4 * rows * width) else torch.empty(rows, width)
-    starts = lengths.cumsum(0) - lengths
-    for index, files in enumerate(videos):
-        for file, columns in _columns(files):
-            array = _finite(file.read()[: lengths[index]], str(file.path.relative_to(folder)), problems)
-            if values is not None:
-                values.numpy()[starts[index] : starts[index] + lengths[index], columns] = array
-        if progress is not None:
-            progress(index + 1)
-    problems.raise_any()
-    return features if values is None else FeatureSet(values, starts, lengths)
-
-
-def _streams(folder: Path, modality: str, problems: ProblemList) -> tuple[str, ...]:
-    """The subfolders whose files stand side by side; ("",) for one file a video in the folder itself."""
-    wanted = _MODALITIES[modality]
-    if all((folder / stream).is_dir() for stream in wanted):
-        return wanted
-    if not any((folder / stream).is_dir() for stream in ("rgb", "flow")):
-        if folder.is_dir() and modality == "all":
-            return ("",)
-        problems.add("", expected=f"a folder of features with subfolders {' and '.join(wanted)}",
-                     found="neither subfolder" if folder.is_dir() else "nothing there",
-                     fix="data.modality=all reads files with both streams side by side" if folder.is_dir() else "")
-        return ()
-    for stream in wanted:
-        if not (folder / stream).is_dir():
-            problems.add(stream, expected="a subfolder of features", found="nothing there",
-                         fix=f"add it or set data.modality={'flow' if stream == 'rgb' else 'rgb'}")
-    return ()
-
-
-def _length(files: Sequence[ArrayRef], folder: Path, problems: ProblemList) -> int:
-    """Snippets of one video: the smaller number where its streams differ by one."""
-    names = [str(file.path.relative_to(folder)) for file in files]
-    if not all([_shape_is_fine(file.shape, name, None, problems) for file, name in zip(files, names, strict=True)]):
-        return 0
-    lengths = [file.shape[0] for file in files]
-    if max(lengths) - min(lengths) > 1:
-        problems.add(f"video '{files[0].path.stem}'", expected="RGB and flow of one length, or one snippet apart",
-                     found=" and ".join(f"{length} snippets" for length in lengths), fix="extract the video again")
-    elif max(lengths) != min(lengths):
-        warnings.warn(f"{folder}: video '{files[0].path.stem}' has {lengths[0]} RGB and {lengths[1]} flow snippets; "
-                      f"the first {min(lengths)} of both are used", stacklevel=3)
-    return min(lengths)
-
-
-def _check_widths(videos: Sequence[Sequence[ArrayRef]], folder: Path, feature_dim: int | None, problems) -> None:
-    """Every file of a stream must be as wide as the first, and all streams together feature_dim wide if given."""
-    for files in videos[1:]:
-        for file, first in zip(files, videos[0], strict=True):
-            if file.shape[1] != first.shape[1]:
-                problems.add(str(file.path.relative_to(folder)), found=f"{file.shape[1]}",
-                             expected=f"width {first.shape[1]} as in the first video",
-                             fix="extract all videos with the same network")
-    width = sum(file.shape[1] for file in videos[0]) if videos else feature_dim
-    if feature_dim is not None and width != feature_dim and not problems.count:
-        transposed = videos[0][0].shape[0] == feature_dim
-        problems.add(f"video '{videos[0][0].path.stem}'", expected=f"width {feature_dim}",
-                     found=" + ".join(str(file.shape[1]) for file in videos[0]),
-                     fix="files must be [snippets, channels]: transpose them" if transposed
-                     else f"set model.feature_dim={width}")
-
-
-def _columns(files: Sequence[ArrayRef]):
-    """(file, the columns it fills) for the streams of one video."""
-    column = 0
-    for file in files:
-        yield file, slice(column, column + file.shape[1])
-        column += file.shape[1]
-
-
-def _shape_is_fine(shape: tuple[int, ...], where: str, feature_dim: int | None, problems: ProblemList) -> bool:
+def shape_is_fine(shape: tuple[int, ...], where: str, feature_dim: int | None, problems: ProblemList) -> bool:
+    """Whether features of `shape` can be used: [L, D], L >= 1, D >= 1 or feature_dim; what is wrong is noted."""
     if len(shape) != 2:
         problems.add(where, expected="features [snippets, channels]", found=f"shape {list(shape)}")
     elif shape[0] == 0:
@@ -243,7 +144,7 @@ def _shape_is_fine(shape: tuple[int, ...], where: str, feature_dim: int | None, 
     return False
 
 
-def _finite(array: np.ndarray, where: str, problems: ProblemList) -> np.ndarray:
+def finite_float32(array: np.ndarray, where: str, problems: ProblemList) -> np.ndarray:
     """`array` as C-ordered float32; numbers that are not finite there (also by overflow) are a problem."""
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wtal_fast.config import DataConfig
-from wtal_fast.data.dataset import Dataset, from_arrays, training_clicks
+from wtal_fast.data.dataset import Dataset, from_arrays
+from wtal_fast.data.training_clicks import training_clicks
 from wtal_fast.structures import Annotations
 
 

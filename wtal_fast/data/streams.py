@@ -25,7 +25,8 @@ import numpy as np
 from safetensors import safe_open
 
 from wtal_fast.config import DataConfig
-from wtal_fast.data.dataset import Dataset, from_arrays, training_clicks
+from wtal_fast.data.dataset import Dataset, from_arrays
+from wtal_fast.data.training_clicks import training_clicks
 from wtal_fast.structures import Annotations
 
 PATH = Path(__file__).parent / "streams" / "watch.safetensors"

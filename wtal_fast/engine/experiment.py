@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from wtal_fast.config import Config
-from wtal_fast.data.annotations import read_annotations
-from wtal_fast.data.dataset import Dataset, load_folder
-from wtal_fast.data.layout import find_layout
+from wtal_fast.data.dataset import Dataset
+from wtal_fast.data.ground_truth import read_ground_truth
+from wtal_fast.data.loading import load_folder, open_data
 from wtal_fast.engine.checkpoint import TrainedModel
 from wtal_fast.engine.distributed import Processes, join_processes
 from wtal_fast.engine.infer import detect, score
@@ -121,10 +121,10 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
 
 def class_names_for(trained: TrainedModel, data: str | os.PathLike) -> tuple[str, ...]:
     """The model's class order; the ground truth's where the model has no names and their number is right."""
-    truth = find_layout(data, trained.config.data.test_subset, "test").ground_truth
-    if trained.named or truth is None:
+    layout = open_data(data, trained.config.data)
+    if trained.named or layout.ground_truth is None:
         return trained.class_names
-    names = read_annotations(truth, unlocated=True).class_names
+    names = read_ground_truth(layout.ground_truth, content=layout.content).class_names
     return names if len(names) == len(trained.class_names) else trained.class_names
 
 

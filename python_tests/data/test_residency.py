@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from wtal_fast.data import residency
-from wtal_fast.data.features import FeatureSet, MappedFeatureSet, features_from_arrays, features_from_folder
+from wtal_fast.data.features import FeatureSet, MappedFeatureSet, features_from_arrays
+from wtal_fast.data.layouts.subset_folders import SubsetFolders, part_of_folder
+from wtal_fast.data.stored_features import features_of_part
 
 
 @pytest.mark.parametrize(("resident", "share", "expected"), [
@@ -36,9 +38,10 @@ def test_a_control_group_is_a_limit(tmp_path):
 
 def test_large_sets_stay_on_disk(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", np.ones((10, 4), np.float32))
+    layout = SubsetFolders(tmp_path)
     for free, kind in ((1000, FeatureSet), (100, MappedFeatureSet)):
         monkeypatch.setattr(residency, "available_bytes", lambda free=free: free)
-        assert isinstance(features_from_folder(tmp_path, ["a"], resident="auto"), kind)
+        assert isinstance(features_of_part(layout, part_of_folder(tmp_path), ["a"], resident="auto"), kind)
 
 
 def test_gathering_into_given_memory():

@@ -13,7 +13,6 @@ from wtal_fast.data.formats.arrays import ArrayRef
 from wtal_fast.data.problems import ProblemList
 
 
-
 @dataclass(frozen=True)
 class FeatureSet:
     """Features of V videos in one tensor: values [N, D] float32; starts [V] and lengths [V] int64.

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from wtal_fast.data.formats import ArrayRef, one_array
 from wtal_fast.data.layouts.folder import (
-    TRUTH_NAMES,
     DataFolder,
     Part,
     entries,
@@ -39,26 +38,18 @@ class SubsetFolders(DataFolder):
 
     @classmethod
     def recognise(cls, root: Path) -> SubsetFolders | None:
-        version = _VERSIONED.fullmatch(root.name.lower())
-        if version is not None and _subset_folders(root):
-            return cls(root, find_ground_truth(root) or _versioned_truth(root.parent, version[1]), _clicks(root))
         inside = entries(root)
-        versions = [name for name in inside if _VERSIONED.fullmatch(name) and _subset_folders(inside[name])]
+        versions = [name for name, path in inside.items() if _VERSIONED.fullmatch(name) and _subset_folders(path)]
         if len(versions) > 1:
             raise InputError(root, expected="one data set", found=", ".join(versions), fix="name one of these folders")
-        if versions:
-            version = _VERSIONED.fullmatch(versions[0])[1]
-            return cls(root, find_ground_truth(root) if len(versions) == 0 else _versioned_truth(root, version), ())
-        features = inside.get("features")
-        if features is None and not _subset_folders(root) or \
-                features is not None and not _subset_folders(features) and holds_feature_files(features):
+        for name, folder in ((root.name.lower(), root.parent), *((name, root) for name in versions)):
+            version = _VERSIONED.fullmatch(name)
+            if version is not None and (versions or _subset_folders(root)):
+                return cls(root, _versioned_truth(folder, version[1]), _clicks(root))
+        holders = [path for path in (inside.get("features"), root) if path is not None and path.is_dir()]
+        if not any(_holds_features(path) for holder in holders for path in _subset_folders(holder).values()):
             return None
-        if features is None and not any(name in inside for name in TRUTH_NAMES) and find_ground_truth(root) is None \
-                and not any((folder / stream).is_dir() for folder in _subset_folders(root).values()
-                            for stream in STREAMS):
-            return None
-        return cls(root, find_ground_truth(root, *(inside[name] for name in ("annotations",) if name in inside)),
-                   _clicks(root))
+        return cls(root, find_ground_truth(root, root / "annotations"), _clicks(root))
 
     def part_names(self) -> tuple[str, ...]:
         return tuple(self._folders())
@@ -109,6 +100,10 @@ def _subset_folders(folder: Path) -> dict[str, Path]:
     """Folders named after a subset, or that hold rgb/ or flow/."""
     return {name: path for name, path in entries(folder).items() if path.is_dir()
             and (name in SUBSET_WORDS or any((path / stream).is_dir() for stream in STREAMS))}
+
+
+def _holds_features(folder: Path) -> bool:
+    return any((folder / stream).is_dir() for stream in STREAMS) or holds_feature_files(folder)
 
 
 def _versioned_truth(folder: Path, version: str) -> Path | None:

@@ -6,40 +6,28 @@
 #include <vector>
 
 #include "core/propose_rules.h"
+#include "core/running_sums.h"
 
 namespace wtal {
 
-// sums[j]: the sum of the first j values, for means over any window.
-struct WindowMeans {
-  const double* sums;
-  int64_t length;
-
-  double inner(int64_t start, int64_t end) const { return (sums[end] - sums[start]) / double(end - start); }
-
-  // Mean over both sides of [start, end); 0 where they hold no sample.
-  double outer(int64_t start, int64_t end, const ProposeRule& rule) const {
-    const auto [left, right, count] = outer_window(start, end, length, rule);
-    if (count <= 0) return 0;
-    return ((sums[start] - sums[left]) + (sums[right] - sums[end])) / double(count);
-  }
-};
-
 struct ProposeScratch {
-  std::vector<double> raw, thresholded;
+  std::vector<double> sums;
+  std::vector<Run> runs;  // of one threshold, with one of no sample on either side
 };
 
 // Appends the proposals of values [length] to `found`, by threshold, then start. steering [length] is compared with the
 // thresholds; extra is added to each score.
 inline void propose_row(const double* values, const double* steering, int64_t length, const double* thresholds, int64_t levels,
                         const ProposeRule& rule, double extra, ProposeScratch& scratch, std::vector<Proposal>& found) {
-  scratch.raw.assign(length + 1, 0.0);
-  for (int64_t j = 0; j < length; ++j) scratch.raw[j + 1] = scratch.raw[j] + values[j];
-  const WindowMeans raw{scratch.raw.data(), length};
+  scratch.sums.resize(length + 1);
+  running_sums(values, length, scratch.sums.data());
+  const auto sum_up_to = [&](int64_t j) { return scratch.sums[j]; };
+  std::vector<Run>& runs = scratch.runs;
   for (int64_t level = 0; level < levels; ++level) {
     const double threshold = thresholds[level];
     const auto above = [&](int64_t j) { return is_above(steering[j], threshold); };
-    const size_t first = found.size();
     int64_t samples = 0;
+    runs.assign(1, {0, 0});
     for (int64_t j = 0; j < length;) {
       if (!above(j)) {
         ++j;
@@ -48,19 +36,17 @@ inline void propose_row(const double* values, const double* steering, int64_t le
       const int64_t start = j;
       while (j < length && above(j)) ++j;
       samples += j - start;
-      if (j - start >= rule.min_run) found.push_back({start, j, 0.0});
+      runs.push_back({start, j});
     }
-    if (found.size() > first && is_lone_first_sample(found[first].start, samples, rule)) found.resize(first);
-    if (found.size() == first) continue;
-    WindowMeans around = raw;
-    if (!rule.outer_raw) {
-      scratch.thresholded.assign(length + 1, 0.0);
-      for (int64_t j = 0; j < length; ++j) scratch.thresholded[j + 1] = scratch.thresholded[j] + (above(j) ? values[j] : 0.0);
-      around.sums = scratch.thresholded.data();
-    }
-    for (size_t i = first; i < found.size(); ++i) {
-      Proposal& proposal = found[i];
-      proposal.score = raw.inner(proposal.start, proposal.end) - around.outer(proposal.start, proposal.end, rule) + extra;
+    if (runs.size() == 2 && is_lone_first_sample(runs[1].start, samples, rule)) continue;
+    runs.push_back({length, length});
+    for (size_t i = 1; i + 1 < runs.size(); ++i) {
+      if (runs[i].end - runs[i].start < rule.min_run) continue;
+      size_t left = i, right = i;
+      const double score = contrast(
+          runs[i], length, rule, extra, sum_up_to, [&](const Run&) { return runs[--left]; },
+          [&](const Run&) { return runs[++right]; });
+      found.push_back({runs[i].start, runs[i].end, score});
     }
   }
 }

@@ -240,7 +240,7 @@ BAD = {
     "duplicate key": (b'{"v": {"a": 1, "b": 2, "a": 1}}', "key 'a'", "the key twice"),
     "100000 brackets": (b"[" * 100_000, "expected moderate nesting", "too deep"),
     "100000 objects": (b'{"a":' * 100_000, "expected moderate nesting", "too deep"),
-    "UTF-16": ('{"a": 1}'.encode("utf-16"), "expected UTF-8 text", "byte 0"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16"), "expected UTF-8 text", "UTF-16"),
     "UTF-16 without mark": ('{"a": 1}'.encode("utf-16-le"), "expected valid JSON", "line 1"),
     "Latin-1": ('{"a": "é"}'.encode("latin-1"), "expected UTF-8 text", "byte 7"),
     "pickle": (b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00K\x01.", "expected UTF-8 text", "byte 0"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wtal_fast.data.formats.arrays import ArrayRef, LoadedArray, RawArray, native
+from wtal_fast.data.formats.arrays import LoadedArray, RawArray, native
 from wtal_fast.data.formats.npy import plain_dtype
 from wtal_fast.data.formats.pickled import Buildable, Machine, Name, Refused, Span
 from wtal_fast.data.formats.source import open_file, read_exactly
@@ -85,15 +85,18 @@ class PickledArray(Buildable):
             raise Refused(f"{needed} bytes for shape {list(shape)} of {self.dtype}", f"{found} bytes")
         return self
 
-    def reference(self, path: Path, name: str, in_file: bool) -> ArrayRef:
-        """Where its numbers are. in_file: spans are places in the file `path`."""
-        if in_file and isinstance(self.content, Span) and self.content.kind == "bytes":
-            return RawArray(path, name, self.shape, self.dtype, self.order, self.content.start)
-        if in_file and isinstance(self.content, Span):
-            load = functools.partial(_load_packed, path, self.content.start, self.content.size)
-        else:
-            load = functools.partial(_string, self.content)
-        return LoadedArray(path, name, self.shape, self.dtype, functools.partial(self._array, load))
+    def plain(self, tree: Tree, depth: int):
+        """An ArrayRef, or lists in place of an object array."""
+        if self.shape is None:
+            raise Refused("complete arrays", "one without shape and numbers")
+        if self.dtype is None:
+            return _nested([tree.plain(item, depth + 1) for item in self.content], self.shape)
+        span = self.content if tree.in_file and isinstance(self.content, Span) else None
+        if span is not None and span.kind == "bytes":
+            return RawArray(tree.path, "", self.shape, self.dtype, self.order, span.start)
+        load = functools.partial(_load_packed, tree.path, span.start, span.size) if span is not None else \
+            functools.partial(_string, self.content)
+        return LoadedArray(tree.path, "", self.shape, self.dtype, functools.partial(self._array, load))
 
     def _array(self, load: Callable[[], bytes]) -> np.ndarray:
         return np.frombuffer(bytearray(load()), self.dtype).reshape(self.shape, order=self.order)
@@ -221,7 +224,7 @@ class Tree:
 
     def __init__(self, path: Path, in_file: bool, budget: int):
         self.path, self.in_file, self.budget = path, in_file, budget
-        self.known: dict[int, ArrayRef] = {}
+        self.known: dict[int, object] = {}
 
     def plain(self, value, depth: int = 0):
         """`value` with spans copied out, arrays as ArrayRef, object arrays as lists."""
@@ -241,19 +244,11 @@ class Tree:
                 return value.value()
             except ValueError as error:
                 raise Refused("text", str(error)[:80]) from None
-        if isinstance(value, PickledArray) and value.shape is not None:
-            return self._array(value, depth)
-        if isinstance(value, Name):
-            raise Refused("data", f"a reference to {value.name}")
-        raise Refused("data", f"an incomplete {type(value).__name__}")
-
-    def _array(self, value: PickledArray, depth: int):
-        if value.dtype is None:
-            items = [self.plain(item, depth + 1) for item in value.content]
-            return _nested(items, value.shape)
-        if id(value) not in self.known:
-            self.known[id(value)] = value.reference(self.path, "", self.in_file)
-        return self.known[id(value)]
+        if isinstance(value, Buildable):
+            if id(value) not in self.known:
+                self.known[id(value)] = value.plain(self, depth)
+            return self.known[id(value)]
+        raise Refused("data", f"a reference to {value.name}" if isinstance(value, Name) else type(value).__name__)
 
 
 def _nested(items: list, shape: tuple[int, ...]):

@@ -7,24 +7,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wtal_fast.data.formats import archive, npy, npz, numpy_objects
+from wtal_fast.data.formats import archive, hdf5, npy, npz, numpy_objects, safetensors_file, table, torch_file
 from wtal_fast.data.formats.arrays import ArrayRef
 from wtal_fast.data.formats.source import open_file
 from wtal_fast.errors import InputError, nearest_name
 
-EXPECTED = "a file of arrays (npy, npz, pickled arrays)"
+EXPECTED = "a file of arrays (npy, npz, pt, safetensors, HDF5, CSV, pickled arrays)"
 _HEAD_BYTES = 64
 
 
 def open_arrays(path: str | os.PathLike) -> dict[str, ArrayRef]:
     """The arrays of a file by name, in file order; only headers are read.
 
-    Read are .npy, .npz and pickled NumPy arrays. The name is the key in the file; "" for the array of an .npy file;
+    Read are .npy, .npz, tensors saved by torch, safetensors, HDF5, CSV tables of numbers and pickled NumPy arrays. The
+    name is the key in the file; "" for the array of an .npy file;
     places in lists and dictionaries inside each other are joined by "/" ("0", "1", ... in a list, as in object arrays).
     Values that are no arrays (numbers, text) are left out: read_value gives them.
     Raises InputError for everything that cannot be read safely; nothing in a file is ever run.
     """
-    return dict(_named("", _content(Path(path))))
+    return dict(_named("", open_tree(path)))
 
 
 def one_array(path: str | os.PathLike, names: Sequence[str] = ()) -> ArrayRef:
@@ -43,11 +44,12 @@ def one_array(path: str | os.PathLike, names: Sequence[str] = ()) -> ArrayRef:
 
 def read_value(path: str | os.PathLike):
     """All of a file in memory: an array, or lists, tuples and dictionaries of arrays, numbers, text and bytes."""
-    return _loaded(_content(Path(path)))
+    return _loaded(open_tree(path))
 
 
-def _content(path: Path):
-    """An ArrayRef, or containers of them and of plain values."""
+def open_tree(path: str | os.PathLike):
+    """As read_value with every array left in the file: an ArrayRef, or containers of them and of plain values."""
+    path = Path(path)
     with open_file(path, EXPECTED) as (file, _):
         head = os.pread(file.fileno(), _HEAD_BYTES, 0)
     for matches, read in _READERS:
@@ -65,15 +67,25 @@ def _read_npy(path: Path):
     return npy.raw_array(path, "", header, size)
 
 
+def _read_archive(path: Path):
+    names = [member.name for member in archive.read_directory(path, "an archive of arrays")]
+    return torch_file.read_torch_archive(path) if any(name.rpartition("/")[2] == "data.pkl" for name in names) else \
+        npz.read_npz(path)
+
+
 def _looks_pickled(head: bytes) -> bool:
     """Protocols 2 to 5 name themselves; 0 and 1 start with what opens a list, tuple, dictionary, array or string."""
-    return head[:1] == b"\x80" or head[:2] in (b"(l", b"(d", b"(t", b"(c", b"cn", b"c_") or head[:1] in (b"]", b"}")
+    return head.startswith((b"\x80", b"]", b"}", b"(l", b"(d", b"(t", b"(c", b"cnumpy.", b"c_codecs\n", b"ccollect"))
 
 
 _READERS: list[tuple[Callable[[bytes], bool], Callable[[Path], object]]] = [
     (lambda head: head.startswith(npy.MAGIC), _read_npy),
-    (lambda head: head.startswith(archive.MAGICS), npz.read_npz),
+    (lambda head: head.startswith(archive.MAGICS), _read_archive),
+    (lambda head: head.startswith(hdf5.MAGIC), hdf5.read_hdf5),
+    (lambda head: head.startswith(torch_file.LEGACY_MAGIC), torch_file.read_torch_legacy),
+    (safetensors_file.looks_like_safetensors, safetensors_file.read_safetensors),
     (_looks_pickled, numpy_objects.read_pickled),
+    (table.looks_like_numbers, table.read_numbers),
 ]
 
 

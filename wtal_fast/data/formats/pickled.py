@@ -60,6 +60,10 @@ class Buildable:
     def set_state(self, state) -> None:
         raise Refused("a value without a state", "a state")
 
+    def plain(self, tree, depth: int):
+        """What the reader hands out for it; `tree` makes the values inside it plain."""
+        raise Refused("data", f"a {type(self).__name__} on its own")
+
 
 class Machine:
     """Runs one pickle of `data` from byte `start`.

@@ -12,18 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SCALAR_NMS = r"""
+COMPILED = r"""
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <vector>
 
-extern "C" int64_t scalar_nms(const float* segments, const float* scores, int64_t n, float threshold, int64_t* kept) {
-    std::vector<float> start(n), end(n), length(n);
+template <bool planar>  // segments as boxes [start, 0, end, 1]
+int64_t nms(const float* segments, const float* scores, int64_t n, float threshold, int64_t* kept) {
+    std::vector<float> start(n), end(n), low(planar ? n : 0, 0.0f), high(planar ? n : 0, 1.0f), size(n);
     for (int64_t i = 0; i < n; ++i) {
         start[i] = segments[2 * i];
         end[i] = segments[2 * i + 1];
-        length[i] = end[i] - start[i];
+        size[i] = end[i] - start[i];
+        if constexpr (planar) size[i] *= high[i] - low[i];
     }
     std::vector<int64_t> order(n);
     std::iota(order.begin(), order.end(), 0);
@@ -37,44 +39,69 @@ extern "C" int64_t scalar_nms(const float* segments, const float* scores, int64_
         for (int64_t b = a + 1; b < n; ++b) {
             const int64_t j = order[b];
             if (removed[j]) continue;
-            const float overlap = std::max(0.0f, std::min(end[i], end[j]) - std::max(start[i], start[j]));
-            if (overlap / (length[i] + length[j] - overlap) >= threshold) removed[j] = 1;
+            float shared = std::max(0.0f, std::min(end[i], end[j]) - std::max(start[i], start[j]));
+            if constexpr (planar) shared *= std::max(0.0f, std::min(high[i], high[j]) - std::max(low[i], low[j]));
+            const float overlap = shared / (size[i] + size[j] - shared);
+            if (planar ? overlap > threshold : overlap >= threshold) removed[j] = 1;
         }
     }
     return count;
 }
+
+extern "C" int64_t segment_nms(const float* segments, const float* scores, int64_t n, float threshold, int64_t* kept) {
+    return nms<false>(segments, scores, n, threshold, kept);
+}
+extern "C" int64_t box_nms(const float* segments, const float* scores, int64_t n, float threshold, int64_t* kept) {
+    return nms<true>(segments, scores, n, threshold, kept);
+}
 """
 
 
-def compiled_nms() -> Callable[[Tensor, Tensor, float, list[int]], Tensor] | None:
-    """NMS in the manner of ActionFormer's C++ (less its 1e-6 on lengths): every pair one by one, one call a group.
+def compiled_nms(planar: bool = False) -> Callable[[Tensor, Tensor, float, list[int]], Tensor] | None:
+    """NMS that looks at every pair one by one in C++, one call a group.
 
-    The call takes float32 segments [N, 2] and scores [N], the threshold, and the bounds of the groups, which are
-    contiguous; it returns kept indices, by falling score inside a group. None where there is no g++.
+    As ActionFormer's extension does it (less its 1e-6 on lengths); planar: as torchvision's, on boxes
+    [start, 0, end, 1] and with its strict comparison. The call takes float32 segments [N, 2] and scores [N], the
+    threshold, and the bounds of the groups, which are contiguous; it returns kept indices, by falling score inside a
+    group. None where there is no g++.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, binary = Path(folder) / "nms.cpp", Path(folder) / "nms.so"
-        source.write_text(SCALAR_NMS, encoding="utf-8")
+        source.write_text(COMPILED, encoding="utf-8")
         command = ["g++", "-O3", "-std=c++17", "-shared", "-fPIC", str(source), "-o", str(binary)]
         try:
             subprocess.run(command, check=True)
         except FileNotFoundError:
             return None
-        scalar_nms = ctypes.CDLL(str(binary)).scalar_nms  # stays loaded once its file is gone
+        library = ctypes.CDLL(str(binary))  # stays loaded once its file is gone
+    one_group = library.box_nms if planar else library.segment_nms
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    scalar_nms.argtypes, scalar_nms.restype = [pointer, pointer, integer, ctypes.c_float, pointer], integer
+    one_group.argtypes, one_group.restype = [pointer, pointer, integer, ctypes.c_float, pointer], integer
 
     def nms(segments: Tensor, scores: Tensor, threshold: float, bounds: list[int]) -> Tensor:
         kept, total, counts = torch.empty(len(scores), dtype=torch.int64), 0, []
         where, score, out = segments.data_ptr(), scores.data_ptr(), kept.data_ptr()
         for start, end in zip(bounds[:-1], bounds[1:], strict=True):
-            count = scalar_nms(where + 8 * start, score + 4 * start, end - start, threshold, out + 8 * total)
+            count = one_group(where + 8 * start, score + 4 * start, end - start, threshold, out + 8 * total)
             counts.append(count)
             total += count
         firsts = torch.tensor(bounds[:-1]).repeat_interleave(torch.tensor(counts))
         return kept[:total] + firsts
 
     return nms
+
+
+def matrix_nms(segments: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """NMS of one group in plain PyTorch: the matrix of all overlaps, then one row of it for each kept segment."""
+    order = scores.argsort(descending=True, stable=True)
+    start, end = segments[order].unbind(1)
+    shared = (torch.minimum(end[:, None], end) - torch.maximum(start[:, None], start)).clamp(min=0)  # [N, N]
+    rivals = shared / ((end - start)[:, None] + (end - start) - shared) >= threshold
+    free = torch.ones(len(order), dtype=torch.bool)
+    for row in range(len(order)):
+        if free[row]:
+            free[row + 1:] &= ~rivals[row, row + 1:]
+    return order[free]
 
 
 def numpy_nms(segments: np.ndarray, scores: np.ndarray, threshold: float, offset: float) -> np.ndarray:

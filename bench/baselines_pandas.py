@@ -23,7 +23,7 @@ SPAN = ["t-start", "t-end"]
 def require_pandas() -> None:
     """Ends the program in words where pandas is not installed."""
     if pandas is None:
-        sys.exit("this baseline needs pandas: pip install pandas (it is in the dev extra)")
+        sys.exit("this baseline needs pandas: pip install pandas")
 
 
 def tables(truth: dict, found: dict, subset: str) -> tuple[dict[str, int], object, object]:

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench import baselines, cases_postprocessing, cases_steps
+from bench import baselines, cases_evaluate, cases_postprocessing, cases_steps
 from bench.case import Case, Plan
 from wtal_fast import ops
 
@@ -57,4 +57,4 @@ def topk_mean(plan: Plan) -> Iterator[Case]:
 
 
 CASES: dict[str, Callable[[Plan], Iterator[Case]]] = {
-    "topk_mean": topk_mean, **cases_steps.CASES, **cases_postprocessing.CASES}
+    "topk_mean": topk_mean, **cases_steps.CASES, **cases_postprocessing.CASES, **cases_evaluate.CASES}

@@ -1,4 +1,4 @@
-"""NMS, mAP and localization against the loops of released code, on simulated inputs of THUMOS'14 size."""
+"""NMS and localization against the loops of released code, on simulated inputs of THUMOS'14 size."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from bench import baselines_postprocessing as baselines
 from bench.baselines_localization import Video, released_detections
 from bench.case import Case, Plan
 from wtal_fast import ops
 from wtal_fast.config import LocalizationConfig
-from wtal_fast.evaluation import detection_map
 from wtal_fast.localization import localize
 from wtal_fast.preset_files import load_preset
 from wtal_fast.structures import Annotations, CASOutput, Detections, FeatureBatch
 
 SAME_INDICES = {"rtol": 0, "atol": 0}
 SAME_NUMBERS = {"rtol": 1e-9, "atol": 1e-9}  # float64 sums in another order
-TIOU = np.linspace(0.1, 0.9, 9)
 NUMPY_NMS, SCALAR_NMS = "NumPy (released BackTAL)", "scalar C++ (as ActionFormer), one call a group"
-LOOPS = "NumPy loops"
+TORCHVISION_NMS, MATRIX_NMS = "C++ on boxes (as torchvision), one call a group", "plain PyTorch, matrix of overlaps"
 RELEASED_NAMES = {"basnet": "BaS-Net", "uncertainty": "UM", "backtal": "BackTAL"}
 
 
@@ -32,7 +29,7 @@ def temporal_nms(plan: Plan) -> Iterator[Case]:
 
     Bounds are multiples of 1/1024 s and scores distinct, so that float32 and float64 agree on what is kept.
     """
-    scalar = baselines.compiled_nms()
+    in_cpp = {SCALAR_NMS: baselines.compiled_nms(), TORCHVISION_NMS: baselines.compiled_nms(planar=True)}
     targets = {200: {SCALAR_NMS: 4}, 2000: {NUMPY_NMS: 10, SCALAR_NMS: 4}}
     small = ((200, 1, 150), (2000, 1, 150))
     for count, groups, seconds in plan.pick(tiny=((20, 2, 150),), quick=small,
@@ -47,8 +44,9 @@ def temporal_nms(plan: Plan) -> Iterator[Case]:
         ours = partial(ops.temporal_nms, segments, scores, 0.5, group)
         others = {NUMPY_NMS: [partial(baselines.grouped_numpy_nms, segments.numpy().astype(np.float64),
                                       scores.numpy(), 0.5, edges)]}
-        if scalar is not None:
-            others[SCALAR_NMS] = [partial(scalar, segments, scores, 0.5, edges)]
+        others |= {name: [partial(nms, segments, scores, 0.5, edges)] for name, nms in in_cpp.items() if nms}
+        if len(start) <= 2000 and groups == 1:
+            others[MATRIX_NMS] = [partial(baselines.matrix_nms, segments, scores, 0.5)]
         name = f"temporal_nms, {groups:,} group{'s' * (groups > 1)} of {count:,}, {len(ours()):,} kept"
         yield Case(name, ours, others, SAME_INDICES,
                    targets.get(len(start), {NUMPY_NMS: 50, SCALAR_NMS: 4}),
@@ -82,34 +80,6 @@ def simulated_detections(draw: np.random.Generator, truth: Annotations, count: i
     return Detections(segments=np.stack([start, start + length], axis=1),
                       scores=draw.random(count) * (0.5 + 0.5 * near), classes=truth.classes[row], video_index=video,
                       class_names=truth.class_names, video_ids=truth.video_ids)
-
-
-def _ours_map(truth: Annotations, found: Detections) -> Tensor:
-    return torch.tensor(list(detection_map(truth, found, TIOU).per_class.values()), dtype=torch.float64).T
-
-
-def by_class(truth: Annotations, found: Detections) -> tuple[dict, dict]:
-    """The instances and predictions as baselines.loop_map takes them."""
-    instances, predictions = {}, {}
-    for label in np.unique(truth.classes):
-        rows = np.flatnonzero(truth.classes == label)
-        instances[label] = {video: truth.segments[rows[truth.video_index[rows] == video]]
-                            for video in np.unique(truth.video_index[rows]).tolist()}
-        rows = np.flatnonzero(found.classes == label)
-        predictions[label] = (found.video_index[rows].tolist(), found.segments[rows], found.scores[rows])
-    return instances, predictions
-
-
-def detection_map_cases(plan: Plan) -> Iterator[Case]:
-    """A result the size of the released BaS-Net's on THUMOS'14."""
-    draw = np.random.default_rng(0)
-    truth = simulated_truth(draw, videos=210, classes=20)
-    found = simulated_detections(draw, truth, plan.pick(tiny=50, quick=16_763, full=16_763))
-    instances, predictions = by_class(truth, found)
-    yield Case(f"detection_map, {len(found):,} detections, {len(truth):,} instances, 210 videos, 9 tIoU",
-               partial(_ours_map, truth, found),
-               {LOOPS: [partial(baselines.loop_map, instances, predictions, TIOU)]},
-               SAME_NUMBERS, {LOOPS: 50})
 
 
 def official_settings(method: str) -> LocalizationConfig:
@@ -150,24 +120,29 @@ def _released(videos: list[Video], method: str, settings: LocalizationConfig):
     return [torch.from_numpy(part) for part in released_detections(videos, method, settings)]
 
 
-def localize_cases(plan: Plan) -> Iterator[Case]:
-    """All test videos of THUMOS'14 from model output to detections, with the settings of the released code."""
-    output, batch = simulated_output(plan.pick(tiny=3, quick=40, full=210), plan.pick(tiny=40, quick=750, full=750))
+def localize_case(method: str, videos: int, snippets: int) -> Case:
+    """From model output to detections, with the settings of the released code."""
+    output, batch = simulated_output(videos, snippets)
     names = [f"class {index}" for index in range(output.cas_logits.shape[2] - 1)]
     scores = output.video_logits.softmax(dim=1)[:, :len(names)].numpy()
     logits = output.cas_logits[:, :, :len(names)]
+    settings = official_settings(method)
+    cas = logits.softmax(dim=2) if settings.cas == "softmax" else logits
+    parts = zip(cas.numpy(), scores, output.magnitude.numpy(), batch.durations.tolist(), batch.frame_counts.tolist(),
+                strict=True)
+    count = len(localize(output, batch, settings, names))
+    baseline = f"released {method} post-processing, restated"
+    released = {baseline: f"{RELEASED_NAMES[method]} post-processing, 210 videos"}
+    return Case(f"localize {method}, {videos} videos of {snippets} snippets, {count:,} detections",
+                partial(_ours_localize, output, batch, settings, names),
+                {baseline: [partial(_released, [Video(*part) for part in parts], method, settings)]}, SAME_NUMBERS,
+                {baseline: 150}, released=released if (videos, snippets) == (210, 750) else {})
+
+
+def localize_cases(plan: Plan) -> Iterator[Case]:
+    """All test videos of THUMOS'14."""
     for method in ("basnet", "uncertainty", "backtal"):
-        settings = official_settings(method)
-        cas = logits.softmax(dim=2) if settings.cas == "softmax" else logits
-        parts = zip(cas.numpy(), scores, output.magnitude.numpy(), batch.durations.tolist(),
-                    batch.frame_counts.tolist(), strict=True)
-        videos = [Video(*part) for part in parts]
-        count = len(localize(output, batch, settings, names))
-        baseline = f"released {method} post-processing, restated"
-        yield Case(f"localize {method}, {len(videos)} videos of {cas.shape[1]} snippets, {count:,} detections",
-                   partial(_ours_localize, output, batch, settings, names),
-                   {baseline: [partial(_released, videos, method, settings)]}, SAME_NUMBERS, {baseline: 150},
-                   released={baseline: f"{RELEASED_NAMES[method]} post-processing, 210 videos"})
+        yield localize_case(method, plan.pick(tiny=3, quick=40, full=210), plan.pick(tiny=40, quick=750, full=750))
 
 
-CASES = {"temporal_nms": temporal_nms, "detection_map": detection_map_cases, "localize": localize_cases}
+CASES = {"temporal_nms": temporal_nms, "localize": localize_cases}

@@ -16,11 +16,14 @@ STAMP = ROOT / "build" / "bench_tests.json"
 OPS = "python_tests/ops/test_{}.py"
 MODELS = ["python_tests/models/test_golden.py", "python_tests/losses/test_golden.py",
           "python_tests/bench/test_released.py"]
+MAP = ["python_tests/evaluation/test_detection_map.py", "python_tests/ops/test_average_precision.py"]
 TESTS = {
     "step": MODELS,
     "loss": MODELS,
     "sampling": ["python_tests/data/test_sampling.py", "python_tests/bench/test_released.py"],
-    "detection_map": ["python_tests/evaluation/test_detection_map.py", "python_tests/ops/test_average_precision.py"],
+    "detection_map": MAP,
+    "detection_map_large": MAP,
+    "evaluate": MAP,
     "localize": ["python_tests/localization"],
 }
 

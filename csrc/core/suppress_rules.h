@@ -1,9 +1,9 @@
 // Rules of greedy suppression that a CPU and a GPU share, for single segments.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
+#include "core/exp.h"
 #include "core/tiou.h"
 
 namespace wtal {
@@ -25,7 +25,7 @@ struct Decay {
 
 // The score left to a segment that overlaps a kept one by `iou`.
 WTAL_INLINE double decayed(double score, double iou, const Decay& decay) {
-  if (decay.gaussian) return iou > 0 ? score * exp(-(iou * iou) / decay.sigma) : score;
+  if (decay.gaussian) return iou > 0 ? score * exp_of_negative(-(iou * iou) / decay.sigma) : score;
   return removes(iou, decay.threshold) ? score * (1 - iou) : score;
 }
 

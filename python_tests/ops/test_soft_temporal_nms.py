@@ -38,6 +38,15 @@ def test_gaussian_by_hand():
     assert (kept, values) == ([0, 1], [0.8, pytest.approx(0.6 * math.exp(-0.5), **ROUNDING)])
 
 
+@pytest.mark.parametrize("sigma", [1e-4, 7e-4, 1e-3, 0.02, 0.3, 1.0, 50.0])
+def test_gaussian_to_the_last_place(sigma):
+    for end in torch.linspace(1, 12, 200, dtype=torch.float64).tolist():
+        _, values = soft([[0, 6], [0, end]], [1.0, 1.0], method="gaussian", sigma=sigma, min_score=0.0)
+        overlap = min(6.0, end) / max(6.0, end)
+        exact = math.exp(-(overlap * overlap) / sigma)  # down to 0
+        assert abs(values[1] - exact) <= 2 * math.ulp(exact)
+
+
 def test_min_score_drops_decayed_and_given_scores():
     assert soft([[0, 3], [0, 6], [9, 10]], [0.8, 0.6, 0.2], 0.5, method="linear", min_score=0.35) == ([0], [0.8])
 

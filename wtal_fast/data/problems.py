@@ -22,6 +22,11 @@ class ProblemList:
         if len(self._listed) < MAX_LISTED:
             self._listed.append({"where": where, "expected": expected, "found": found, "fix": fix})
 
+    def listed(self) -> list[tuple[str, str]]:
+        """(where, the rest in words) of the first MAX_LISTED problems."""
+        return [(one["where"], " · ".join(part for part in (f"expected {one['expected']}", f"found {one['found']}",
+                                                            one["fix"]) if part)) for one in self._listed]
+
     def raise_any(self) -> None:
         if self.count == 0:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -54,3 +54,17 @@ def progress(title: str, total: int, show: bool = True):
             yield BarProgress(bar, bar.add_task(title, total=total, note=""))
     else:
         yield LineProgress(title, total, sys.stderr)
+
+
+@contextmanager
+def counted_progress(title: str, show: bool = True):
+    """Yields report(done, total, note) for work whose size is known at its first report."""
+    with ExitStack() as stack:
+        bars: list = []
+
+        def report(done: int, total: int, note: str = "") -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress(title, total, show)))
+            bars[0].update(done, note)
+
+        yield report

@@ -22,6 +22,7 @@ from wtal_fast.data.layouts.folder import (
 )
 from wtal_fast.data.layouts.subset_folders import KEYS
 from wtal_fast.data.splits import read_ids
+from wtal_fast.data.wtalc_arrays import NEEDED
 from wtal_fast.errors import InputError
 
 BLOCK_LIST = "missing_files.txt"
@@ -78,6 +79,7 @@ def _feature_folders(root: Path, depth: int) -> list[Path]:
     if any(path.suffix.lower() in (".npy", ".npz", ".pt", ".pth") for path in root.iterdir() if path.is_file()):
         return [root]
     below = [path for name, path in entries(root).items() if path.is_dir() and name != "annotations"]
+    below = [folder for folder in below if not (folder / f"{NEEDED[0]}.npy").is_file()]  # annotations, not features
     if depth == 0 or not below:
         return []
     here = [folder for folder in below if holds_feature_files(folder)]

@@ -1,0 +1,46 @@
+"""The parts of a data set on disk, with the role each plays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wtal_fast.data.annotations import canonical_subset
+from wtal_fast.data.known_datasets import recognise_dataset, subset_of_role
+from wtal_fast.data.layouts import DataFolder, Part
+from wtal_fast.errors import InputError
+from wtal_fast.structures import Annotations
+
+
+@dataclass(frozen=True)
+class NamedPart:
+    """One part: its name in the ground truth, its role ("train", "test" or None), its files and its videos' ids."""
+
+    name: str
+    role: str | None
+    part: Part
+    videos: tuple[str, ...]
+
+
+def parts_of(layout: DataFolder, annotations: Annotations | None) -> list[NamedPart]:
+    """Every part that has annotations and a place in the layout, training before test; without a ground truth what the
+    layout itself calls its parts."""
+    if annotations is None:
+        named = [(name, layout.part(name)) for name in layout.part_names() or ("all",)]
+        return [NamedPart(name, None, part, tuple(part.listing or part.files)) for name, part in named]
+    known = recognise_dataset(annotations.video_ids, len(annotations.class_names))
+    canonical = {canonical_subset(name): name for name in annotations.subsets}
+    roles = {subset_of_role(role, canonical, known): role for role in ("train", "test")}
+    annotated = {annotations.subsets[video] for video in set(annotations.video_index.tolist())}
+    found = []
+    for short in dict.fromkeys([*(short for short in roles if short in canonical), *canonical]):
+        name, role = canonical[short], roles.get(short)
+        if name not in annotated:
+            continue
+        try:
+            part = layout.part(name, role)
+        except InputError:  # annotated, but not among the features
+            continue
+        listed = part.listing if part.listing is not None else [
+            video for video, subset in zip(annotations.video_ids, annotations.subsets, strict=True) if subset == name]
+        found.append(NamedPart(name, role, part, tuple(listed)))
+    return found

@@ -95,7 +95,9 @@ def _check_layout(layout: DataFolder, report: dict, findings: FindingList, snipp
     settings = layout.settings()
     if snippet_seconds is None:
         snippet_seconds = settings.get("data.snippet_stride", FEATURE_STRIDE) / settings.get("data.fps", FEATURE_FPS)
-    parts = parts_of(layout, annotations)
+    parts, unplaced = parts_of(layout, annotations)
+    findings.add("error", "annotated subsets without a folder of features", unplaced,
+                 "add the features, or correct the names of the subsets")
     total, done, used = sum(len(named.videos) for named in parts), 0, set()
 
     def step() -> None:

@@ -21,26 +21,27 @@ class NamedPart:
     videos: tuple[str, ...]
 
 
-def parts_of(layout: DataFolder, annotations: Annotations | None) -> list[NamedPart]:
-    """Every part that has annotations and a place in the layout, training before test; without a ground truth what the
-    layout itself calls its parts."""
+def parts_of(layout: DataFolder, annotations: Annotations | None) -> tuple[list[NamedPart], list[str]]:
+    """(every part that has annotations and a place in the layout, training before test; names of annotated subsets that
+    have no place). Without a ground truth the parts are what the layout itself calls so."""
     if annotations is None:
         named = [(name, layout.part(name)) for name in layout.part_names() or ("all",)]
-        return [NamedPart(name, None, part, tuple(part.listing or part.files)) for name, part in named]
+        return [NamedPart(name, None, part, tuple(part.listing or part.files)) for name, part in named], []
     known = recognise_dataset(annotations.video_ids, len(annotations.class_names))
     canonical = {canonical_subset(name): name for name in annotations.subsets}
     roles = {subset_of_role(role, canonical, known): role for role in ("train", "test")}
     annotated = {annotations.subsets[video] for video in set(annotations.video_index.tolist())}
-    found = []
+    found, unplaced = [], []
     for short in dict.fromkeys([*(short for short in roles if short in canonical), *canonical]):
         name, role = canonical[short], roles.get(short)
         if name not in annotated:
             continue
         try:
             part = layout.part(name, role)
-        except InputError:  # annotated, but not among the features
+        except InputError:
+            unplaced.append(name)
             continue
         listed = part.listing if part.listing is not None else [
             video for video, subset in zip(annotations.video_ids, annotations.subsets, strict=True) if subset == name]
         found.append(NamedPart(name, role, part, tuple(listed)))
-    return found
+    return found, unplaced

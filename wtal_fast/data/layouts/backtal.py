@@ -17,6 +17,7 @@ from wtal_fast.data.layouts.folder import (
     Part,
     VideoFacts,
     channels_last,
+    click_files,
     entries,
     feature_files,
     find_ground_truth,
@@ -42,7 +43,7 @@ class BackTAL(DataFolder):
         if first is None or not set(KEYS.values()) <= open_arrays(first).keys():
             return None
         annotations = [path for name, path in entries(root).items() if name == "annotations"]
-        return cls(root, find_ground_truth(root, *annotations, root.parent))
+        return cls(root, find_ground_truth(root, *annotations, root.parent), click_files(root))
 
     def part_names(self) -> tuple[str, ...]:
         return tuple(_folders(self.root))

@@ -13,7 +13,9 @@ from wtal_fast.data.formats import ArrayRef, one_array
 from wtal_fast.data.layouts.folder import (
     DataFolder,
     Part,
+    blocked_ids,
     channels_last,
+    click_files,
     entries,
     feature_files,
     find_ground_truth,
@@ -21,11 +23,9 @@ from wtal_fast.data.layouts.folder import (
     one_crop,
 )
 from wtal_fast.data.layouts.subset_folders import KEYS
-from wtal_fast.data.splits import read_ids
 from wtal_fast.data.wtalc_arrays import NEEDED
 from wtal_fast.errors import InputError
 
-BLOCK_LIST = "missing_files.txt"
 _DEPTH = 2  # folders between the root and the features: features/i3d_thumos/
 
 
@@ -50,7 +50,7 @@ class FlatFolder(DataFolder):
                              fix="name the folder of one, or write a dataset.yaml with `features:`")
         around = annotation_folders(root, folders[0])
         truth = find_ground_truth(*around) or _table(*around)
-        return cls(root, truth, blocked=blocked_ids(*around), features=folders[0])
+        return cls(root, truth, click_files(root), blocked_ids(*around), features=folders[0])
 
     def part(self, subset: str, role: str | None = None) -> Part:
         if () not in self._parts:
@@ -66,12 +66,6 @@ class FlatFolder(DataFolder):
 def annotation_folders(root: Path, features: Path) -> tuple[Path, ...]:
     """Where the ground truth of features may be, the nearest place first."""
     return tuple(dict.fromkeys((root, root / "annotations", features, root.parent / "annotations")))
-
-
-def blocked_ids(*folders: Path) -> tuple[str, ...]:
-    """Ids in the first missing_files.txt found."""
-    path = next((folder / BLOCK_LIST for folder in folders if (folder / BLOCK_LIST).is_file()), None)
-    return tuple(read_ids(path)) if path is not None else ()
 
 
 def _feature_folders(root: Path, depth: int) -> list[Path]:

@@ -13,9 +13,11 @@ import numpy as np
 
 from wtal_fast.data.formats import ArrayRef
 from wtal_fast.data.ground_truth import ground_truth_content
+from wtal_fast.data.splits import read_ids
 from wtal_fast.errors import InputError
 
 FEATURE_ENDINGS = (".npy", ".npz", ".pt", ".pth", ".csv", ".pkl", ".h5", ".hdf5")
+BLOCK_LIST = "missing_files.txt"
 TRUTH_NAMES = ("gt.json", "gt_full.json", "annotations.json")
 _ABOVE_KEY_SEARCH = 512 * 2**20
 
@@ -199,6 +201,18 @@ def find_ground_truth(*folders: Path) -> Path | None:
         if found:
             return found[0]
     return None
+
+
+def blocked_ids(*folders: Path) -> tuple[str, ...]:
+    """Ids in the first missing_files.txt found."""
+    path = next((folder / BLOCK_LIST for folder in folders if (folder / BLOCK_LIST).is_file()), None)
+    return tuple(read_ids(path)) if path is not None else ()
+
+
+def click_files(root: Path) -> tuple[Path, ...]:
+    """Files in <root>/clicks."""
+    folder = root / "clicks"
+    return tuple(sorted(path for path in folder.iterdir() if path.is_file())) if folder.is_dir() else ()
 
 
 def _holds_database(path: Path) -> bool:

@@ -21,8 +21,8 @@ import yaml
 
 from wtal_fast.data.ground_truth import ground_truth_content
 from wtal_fast.data.holdout import stratified_choice
-from wtal_fast.data.layouts.flat import FlatFolder, annotation_folders, blocked_ids
-from wtal_fast.data.layouts.folder import feature_files
+from wtal_fast.data.layouts.flat import FlatFolder, annotation_folders
+from wtal_fast.data.layouts.folder import blocked_ids, feature_files
 from wtal_fast.data.splits import read_ids
 from wtal_fast.errors import InputError, nearest_name
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wtal_fast.data.formats import ArrayRef, one_array
-from wtal_fast.data.layouts.folder import DataFolder, Part, entries, feature_files, find_ground_truth, one_crop
+from wtal_fast.data.layouts.folder import (
+    DataFolder,
+    Part,
+    blocked_ids,
+    click_files,
+    entries,
+    feature_files,
+    find_ground_truth,
+    one_crop,
+)
 
 STREAMS = ("rgb", "flow")
 
@@ -27,7 +36,7 @@ class StreamPairs(DataFolder):
         if folder is None:
             return None
         annotations = [path for name, path in entries(root).items() if name == "annotations"]
-        return cls(root, find_ground_truth(root, *annotations, folder))
+        return cls(root, find_ground_truth(root, *annotations, folder), click_files(root), blocked_ids(root, folder))
 
     def part(self, subset: str, role: str | None = None) -> Part:
         if () not in self._parts:

@@ -16,6 +16,7 @@ from wtal_fast.data.formats import ArrayRef, one_array
 from wtal_fast.data.layouts.folder import (
     DataFolder,
     Part,
+    click_files,
     entries,
     feature_files,
     find_ground_truth,
@@ -112,6 +113,7 @@ def _versioned_truth(folder: Path, version: str) -> Path | None:
 
 
 def _clicks(root: Path) -> tuple[Path, ...]:
-    """LACP's and HR-Pro's point labels."""
-    return tuple(sorted(path for pattern in ("point_*/point_labels.csv", "point_labels*/*.csv", "point_*.csv")
-                        for path in root.glob(pattern)))
+    """LACP's and HR-Pro's point labels, and what is in clicks/."""
+    found = tuple(sorted(path for pattern in ("point_*/point_labels.csv", "point_labels*/*.csv", "point_*.csv")
+                         for path in root.glob(pattern)))
+    return found + click_files(root)

@@ -45,8 +45,11 @@ def source(tmp_path, name):
     return root
 
 
-@pytest.mark.parametrize("name", ["basnet", "cmcs", "wtalc", "own_csv", "opentad", "hacs", "leftthomas"])
-@pytest.mark.parametrize("target", FILES)
+PAIRS = [*((name, target) for name in ("basnet", "wtalc", "own_csv") for target in FILES), ("cmcs", "basnet"),
+         ("opentad", "packed"), ("hacs", "own"), ("hacs", "packed"), ("leftthomas", "cmcs"), ("leftthomas", "hacs")]
+
+
+@pytest.mark.parametrize(("name", "target"), PAIRS)
 def test_there_and_back(tmp_path, name, target):
     root, there, back = source(tmp_path, name), tmp_path / "there", tmp_path / "back"
     if target == "cmcs" and name not in ("basnet", "cmcs", "leftthomas"):

@@ -25,15 +25,19 @@ VIDEO_ENDINGS = (".mp4", ".avi", ".mkv", ".webm", ".mov")
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
-def check_file(path: str | os.PathLike, truth: Annotations | None = None) -> tuple[dict, list[Finding]]:
+def check_file(path: str | os.PathLike, truth: Annotations | None = None,
+               clicks: bool = False) -> tuple[dict, list[Finding]]:
     """(summary with "kind", findings) of a file: ground truth, detections, clicks, split, stretches of THUMOS'14,
-    table of labels, arrays. truth: what clicks are compared with. What cannot be read is an error among the findings.
+    table of labels, arrays. truth: what clicks are compared with. clicks: it is known to hold clicks.
+    What cannot be read is an error among the findings.
     """
     path = Path(path)
     try:
         if path.is_dir():
             return _check_annotation_arrays(path)
         suffix = path.suffix.lower()
+        if clicks:
+            return check_clicks(path, truth)
         if suffix == ".json":
             return _check_json(path, truth)
         if suffix in ARRAY_ENDINGS:

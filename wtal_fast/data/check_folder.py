@@ -46,13 +46,13 @@ def check_path(path: str | os.PathLike, *, truth: str | os.PathLike | None = Non
         if truth is not None:
             layout = replace(layout, ground_truth=Path(truth))
         annotations = _check_layout(layout, report, findings, snippet_seconds, headers_only, progress)
-        files = [*layout.clicks, *clicks]
+        files, known_clicks = [], [*layout.clicks, *clicks]
     else:
         files = [path] if path.is_file() or holds_annotation_arrays(path) else _files_below(path)
-        files += clicks
+        known_clicks = list(clicks)
         annotations = _truth_among(files if truth is None else [Path(truth)])
-    for file in files:
-        summary, found = check_file(file, annotations)
+    for file in [*files, *known_clicks]:
+        summary, found = check_file(file, annotations, clicks=file in known_clicks)
         report["files"].append({"file": str(file)} | summary)
         name = os.path.relpath(file, path) if path.is_dir() else Path(file).name
         findings.found += [replace(finding, text=f"{name}: {finding.text}") for finding in found]

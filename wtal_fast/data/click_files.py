@@ -112,7 +112,7 @@ def click_rows(path: str | os.PathLike, problems: ProblemList) -> tuple[str, lis
 
 
 def write_clicks(clicks: Clicks, form: str, fps: Mapping[str, float] | None = None) -> str:
-    """The text of a click file of `form`, one of FORMS; read_clicks reads it back exactly.
+    """The text of a click file of `form`, one of FORMS; read_clicks reads it back exactly, "lacp" up to rounding.
 
     fps: frame rates by video, for "lacp", whose `point` is a frame number (kept with its fraction).
     """
@@ -136,7 +136,7 @@ def write_clicks(clicks: Clicks, form: str, fps: Mapping[str, float] | None = No
             if not rate > 0:
                 raise InputError(f"video '{video}'", "fps", expected="a frame rate, for points in frames", found="none",
                                  fix="write another form, or add fps to the ground truth")
-            frame = _exact_frame(seconds, rate)
+            frame = seconds * rate
             writer.writerow([names[number], number, frame, frame, video, frame])
     else:
         raise InputError("--to", expected=" or ".join(FORMS), found=form)
@@ -164,15 +164,6 @@ def plain_tag(tag: str, known: Mapping[str, int] | None = None) -> str:
     """"name" of a tag "name" or "name_name"."""
     half = tag[: len(tag) // 2]
     return half if tag == f"{half}_{half}" and tag not in (known or {}) else tag
-
-
-def _exact_frame(seconds: float, rate: float) -> float:
-    """A frame number that divided by `rate` is exactly `seconds`."""
-    frame = seconds * rate
-    for candidate in (frame, math.nextafter(frame, math.inf), math.nextafter(frame, 0)):
-        if candidate / rate == seconds:
-            return candidate
-    return frame
 
 
 def _json_text(rows: list[tuple[str, float, int]], names: Sequence[str]) -> str:

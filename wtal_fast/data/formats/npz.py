@@ -42,7 +42,7 @@ def read_npz(path: Path) -> Mapping[str, object]:
     """The arrays of an .npz file as ArrayRef under their names; members of Python objects as plain values."""
     content = {}
     for member in read_directory(path, "an .npz file"):
-        if not member.name.endswith(".npy") or "/" in member.name:
+        if not member.name.endswith(".npy") or {"", "..", "."} & set(member.name.split("/")):
             raise InputError(path, member.name, expected="arrays <name>.npy only", found="another file",
                              fix="save the arrays with numpy.savez")
         name = member.name.removesuffix(".npy")

@@ -1,4 +1,5 @@
-"""Runs the slow tests and repeats the property tests with fresh random examples; writes what happened as JSON."""
+"""Runs the slow tests, repeats the property tests with fresh random examples and fuzzes; writes what happened as JSON.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +47,18 @@ def step(name: str, words: list[str], **environment: str) -> dict:
         return result | (counts(report) if report.exists() else {})
 
 
+def campaign(runs: int, report: Path) -> dict:
+    """One fuzz campaign of csrc/core."""
+    start = time.perf_counter()
+    command = [sys.executable, "scripts/run_fuzz.py", "--runs", str(runs), "--output", str(report)]
+    code = subprocess.run(command, cwd=ROOT).returncode
+    return {"name": f"fuzzing, {runs:,} runs", "seconds": round(time.perf_counter() - start, 1), "exit_code": code}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="repetitions of the property tests")
+    parser.add_argument("--fuzz-runs", type=int, default=20_000_000)
     parser.add_argument("--output", type=Path, default=RESULT, help="JSON file to write")
     options = parser.parse_args()
     report = {
@@ -64,6 +74,7 @@ def main() -> int:
     for seed in range(options.rounds):
         words = ["-m", "hypothesis and not slow", "-n", "2", f"--hypothesis-seed={seed}"]
         report["steps"].append(step(f"property tests, seed {seed}", words, WTAL_HYPOTHESIS="random"))
+    report["steps"].append(campaign(options.fuzz_runs, RESULT.with_name("fuzz.json")))
     report["passed"] = all(entry["exit_code"] == 0 for entry in report["steps"])
 
     save_json(options.output, report, indent=1)

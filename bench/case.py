@@ -62,9 +62,9 @@ def compiled(function: Callable) -> Callable:
     """torch.compile of `function`; raises Unavailable at the first call where there is no compiler."""
     compiled_function = torch.compile(function, dynamic=False)
 
-    def call(*arguments):
+    def call(*arguments, **named):
         try:
-            return compiled_function(*arguments)
+            return compiled_function(*arguments, **named)
         except Exception as error:
             if "compiler" in str(error).lower() or "triton" in str(error).lower():
                 raise Unavailable(f"torch.compile: {str(error).splitlines()[0]}") from None

@@ -38,7 +38,7 @@ def step_cases(method: str, plan: Plan) -> Iterator[Case]:
             LIKE_LOSS if bf16 else SAME_LOSS, targets,
             checked=partial(_loss_only, ours) if bf16 else ours.without_dropout,
             checked_baselines={RELEASED: partial(_loss_only, theirs) if bf16 else theirs.without_dropout},
-            floor=step_floor(method, shape, torch.bfloat16 if bf16 else torch.float32, plan.device),
+            floor=step_floor(ours.model, shape, torch.bfloat16 if bf16 else torch.float32, plan.device),
             released={RELEASED: f"{NAMES[method]} training step"}, judged=not bf16 or has_amx())
 
 

@@ -23,6 +23,19 @@ def has_amx() -> bool:
     return Path("/proc/cpuinfo").is_file() and " amx_bf16" in Path("/proc/cpuinfo").read_text()
 
 
+def resident_bytes(kind: str) -> int:
+    """Memory of this process: "RssAnon" now, "VmHWM" the most since the process began or reset_peak was called."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{kind}:"):
+            return 1024 * int(line.split()[1])
+    raise LookupError(f"/proc/self/status has no {kind}")
+
+
+def reset_peak() -> None:
+    """Makes VmHWM start again from what the process holds now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ():
         if line.startswith("model name"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -17,8 +18,9 @@ TINY = Plan("tiny")
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case_runs_and_gives_whole_rows(name, benchmark):
+def test_case_runs_and_gives_whole_rows(name, benchmark, monkeypatch):
     """Baselines equal ours, every row can be saved; the first case of each name is timed by pytest-benchmark."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # traced, not compiled
     cases = list(CASES[name](TINY))
     for case in cases:
         rows = rows_of(case, rounds=1, plan=TINY, budget=0)

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md from bench/results, so that no number there is typed by hand.
+"""Writes the tables of README.md and docs/benchmarks.md from bench/results: no number there is typed by hand.
 
     python -m bench.readme [--check]
 """
@@ -10,11 +10,14 @@ import re
 import sys
 from pathlib import Path
 
+from bench.report_tables import METHOD_NAMES, RESULTS, TABLES, head, is_judged, line, speed_results
 from wtal_fast.files import read_json, save_text
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "bench" / "results"
-METHOD_NAMES = {"basnet": "BaS-Net", "uncertainty": "UM", "backtal": "BackTAL"}
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+LABELS = {f"step_{method}": f"{name} training step" for method, name in METHOD_NAMES.items()} | {
+    "sampling_indices": "snippets of a batch", "sampling_gather": "features of a batch", "detection_map": "mAP",
+    "localize": "localization of 210 videos"}
 
 
 def quality_table() -> str:
@@ -37,56 +40,56 @@ def demo_table() -> str:
     """mAP at each tIoU of the demo's rows."""
     rows = read_json(RESULTS / "demo.json")["rows"]
     tiou = next(iter(rows.values()))["tiou"]
-    lines = [_line("mAP (%) at tIoU", *(f"{value:g}" for value in tiou), "average"), "|---" * (len(tiou) + 2) + "|"]
+    lines = [line("mAP (%) at tIoU", *(f"{value:g}" for value in tiou), "average"), "|---" * (len(tiou) + 2) + "|"]
     for name, row in rows.items():
         values = (f"{100 * value:.1f}" for value in (*row["map"], row["average_map"]))
-        lines.append(_line(METHOD_NAMES.get(name, name), *values))
+        lines.append(line(METHOD_NAMES.get(name, name), *values))
     return "\n".join(lines)
 
 
 def speed_table() -> str:
-    """The rows of the result files of bench.run that have a target, with both medians and their ratio."""
-    lines = ["| what | compared with | theirs | ours | ratio |", "|---|---|---|---|---|"]
+    """One line for each thing measured and what it is judged against: the lowest and the highest ratio of its rows."""
+    groups: dict[tuple[str, str], list[dict]] = {}
     environments = set()
-    for path in sorted(RESULTS.glob("speed_*.json")):
-        content = read_json(path)
+    for name, content in speed_results():
         environment = content["environment"]
         environments.add(f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}")
-        for row in content["rows"]:
-            if row.get("target") and row.get("judged", True) and row.get("ratio") is not None:
-                lines.append(_line(row["case"], row["baseline"], _time(row["baseline_seconds"]), _time(row["seconds"]),
-                                   f"{row['ratio']:.1f}"))
-    return "\n".join(["Medians of interleaved runs on " + "; ".join(sorted(environments)) + ".", "", *lines])
+        for row in filter(is_judged, content["rows"]):
+            groups.setdefault((LABELS.get(name, name), row["baseline"]), []).append(row)
+    lines = head("what", "against", "ratio", "target")
+    for (label, baseline), rows in groups.items():
+        ratios, targets = ([f"{value:.3g}" for value in sorted({row[field] for row in rows})]
+                           for field in ("ratio", "target"))
+        lines.append(line(label, baseline, _span(ratios), _span(targets)))
+    return "\n".join(["Their median time over ours, interleaved runs on " + "; ".join(sorted(environments))
+                      + "; lowest and highest of the shapes measured.", "", *lines])
+
+
+def _span(values: list[str]) -> str:
+    return values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def _range(tiou: list[float]) -> str:
     return f"{tiou[0]:.1f} to {tiou[-1]:.1f}"
 
 
-def _time(seconds: float) -> str:
-    scale, unit = next((pair for pair in ((1, "s"), (1e3, "ms")) if seconds * pair[0] >= 1), (1e6, "µs"))
-    return f"{seconds * scale:.2f} {unit}"
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def filled(text: str) -> str:
-    """README.md with every table between `<!-- table:name -->` and `<!-- /table -->` made anew."""
-    tables = {"demo": demo_table, "quality": quality_table, "speed": speed_table}
+    """A page with every table between `<!-- table:name -->` and `<!-- /table -->` made anew."""
+    tables = {"demo": demo_table, "quality": quality_table, "speed": speed_table, **TABLES}
     pattern = re.compile(r"<!-- table:(\w+) -->\n.*?<!-- /table -->", re.DOTALL)
     return pattern.sub(lambda match: f"<!-- table:{match[1]} -->\n{tables[match[1]]()}\n<!-- /table -->", text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="fail where README.md is not up to date")
-    path, text = ROOT / "README.md", (ROOT / "README.md").read_text(encoding="utf-8")
-    if not parser.parse_args().check:
-        save_text(path, filled(text))
-    elif filled(text) != text:
-        sys.exit("README.md differs from bench/results: run python -m bench.readme")
+    parser.add_argument("--check", action="store_true", help="fail where a page is not up to date")
+    check = parser.parse_args().check
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        if not check:
+            save_text(path, filled(text))
+        elif filled(text) != text:
+            sys.exit(f"{path.name} differs from bench/results: run python -m bench.readme")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from statistics import mean
 
+import pytest
+
 from bench import readme
 from wtal_fast.files import read_json
 
@@ -14,8 +16,9 @@ def quality():
     return read_json(readme.RESULTS / "quality_thumos14_sim.json")
 
 
-def test_readme_shows_the_results_as_they_are():
-    text = (readme.ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda path: path.name)
+def test_pages_show_the_results_as_they_are(page):
+    text = page.read_text(encoding="utf-8")
     assert readme.filled(text) == text, "run python -m bench.readme"
 
 

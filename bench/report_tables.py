@@ -1,0 +1,150 @@
+"""The tables of docs/benchmarks.md, made of bench/results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from wtal_fast.files import read_json
+
+RESULTS = Path(__file__).parent / "results"
+METHOD_NAMES = {"basnet": "BaS-Net", "uncertainty": "UM", "backtal": "BackTAL"}
+SWEEP_NAMES = {"snippets": "snippets T, one video", "videos": "videos B in a batch", "classes": "classes C",
+               "kernel_size": "taps h", "set": "videos of the set, one epoch"}
+
+
+def line(*cells: object) -> str:
+    """One row of a Markdown table."""
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def head(*names: str) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [line(*names), "|---" * len(names) + "|"]
+
+
+def seconds(value: float) -> str:
+    """A time in the unit that suits it."""
+    scale, unit = next((pair for pair in ((1, "s"), (1e3, "ms")) if value * pair[0] >= 1), (1e6, "µs"))
+    return f"{value * scale:.2f} {unit}"
+
+
+def speed_results() -> list[tuple[str, dict]]:
+    """(case name, content) of the result files of bench.run on CPUs."""
+    return [(path.stem.removeprefix("speed_"), read_json(path)) for path in sorted(RESULTS.glob("speed_*.json"))
+            if not path.stem.endswith("_cuda")]
+
+
+def is_judged(row: dict) -> bool:
+    """Whether a row has a target that holds on the machine it was measured on, and a valid ratio."""
+    return bool(row.get("target")) and row.get("judged", True) and row.get("ratio") is not None
+
+
+def _result(name: str) -> dict | None:
+    path = RESULTS / name
+    return read_json(path) if path.is_file() else None
+
+
+def _place(environment: dict) -> str:
+    return (f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}, "
+            f"{environment['date']}, commit {environment['commit']}")
+
+
+def all_rows() -> str:
+    """Every row of every case: both medians with their bands, ratio, target and what the released code took."""
+    parts = []
+    for name, content in speed_results():
+        parts += [f"**{name}** ({_place(content['environment'])})", "",
+                  *head("case", "against", "theirs (20 to 80 %)", "ours (20 to 80 %)", "ratio", "target")]
+        for row in content["rows"]:
+            if "skipped" in row:
+                parts.append(line(row["case"], row["baseline"], f"skipped: {row['skipped']}", "", "", ""))
+                continue
+            parts.append(line(row["case"], row["baseline"] + _validity(row), _band(row, "baseline_seconds"),
+                              _band(row, "seconds"), "none" if row["ratio"] is None else f"{row['ratio']:.2f}",
+                              _target(row)))
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def _validity(row: dict) -> str:
+    if "of_released" not in row:
+        return ""
+    words = f", {row['of_released']:.2f} of the released code's {seconds(row['released_seconds'])}"
+    return words + (": too slow, invalid" if row["valid"] is False else "")
+
+
+def _band(row: dict, field: str) -> str:
+    low, high = seconds(row[field + "_20"]), seconds(row[field + "_80"])
+    return f"{seconds(row[field])} ({low} to {high})"
+
+
+def _target(row: dict) -> str:
+    if not row["target"]:
+        return ""
+    return f"{row['target']:.3g}" + ("" if row.get("judged", True) else ", on machines with AMX")
+
+
+def memory() -> str:
+    """Peak memory of each contender, alone in a process."""
+    content = _result("memory.json")
+    if content is None:
+        return "Not measured yet."
+    lines = [_place(content["environment"]) + ".", "",
+             *head("case", "shape", "ours, fp32", "ours, bf16", "released, restated", "ratio", "target")]
+    for row in content["rows"]:
+        sizes = (f"{row['bytes'][name] / 1e9:.2f} GB" for name in ("ours", "ours, bf16", "released"))
+        lines.append(line(row["case"], row["shape"], *sizes, f"{row['ratio']:.2f}", row["target"] or ""))
+    return "\n".join(lines)
+
+
+def full_width() -> str:
+    """Both sides in turn at the released widths."""
+    content = _result("full_width.json")
+    if content is None:
+        return "Not measured yet."
+    lines = head("method", "shape", "steps", "ours", "released, restated", "of the released code's", "ratio", "memory",
+                 "largest difference of losses")
+    for row in content["rows"]:
+        held = [f"{row[side]['bytes'] / 1e9:.2f} GB" for side in ("ours", "released")]
+        lines.append(line(METHOD_NAMES[row["method"]], row["shape"], row["steps"], seconds(row["seconds"]),
+                          seconds(row["baseline_seconds"]), f"{row['of_released']:.2f}",
+                          "none: baseline too slow" if row["ratio"] is None else f"{row['ratio']:.2f}",
+                          f"{held[0]} against {held[1]}", f"{row['largest_loss_difference']:.1g}"))
+    places = dict.fromkeys(_place(row["environment"]) for row in content["rows"])
+    return "\n".join(["; ".join(places) + ".", "", *lines])
+
+
+def growth() -> str:
+    """Slopes of time and memory on logarithmic axes."""
+    content = _result("growth_training.json")
+    if content is None:
+        return "Not measured yet."
+    lines = head("method", "against", "from", "to", "time at the end", "exponent of time", "exponent of memory")
+    for row in content["rows"]:
+        first, last = row["points"][0], row["points"][-1]
+        lines.append(line(METHOD_NAMES[row["method"]], SWEEP_NAMES[row["sweep"]], f"{first['value']:,}",
+                          f"{last['value']:,}", seconds(last["seconds"]), f"{row['exponent']:.2f}",
+                          f"{row['memory_exponent']:.2f}"))
+    return "\n".join([_place(content["rows"][-1]["environment"]) + ".", "", *lines])
+
+
+def precision() -> str:
+    """Average mAP of every pair of fp32 and bf16 runs."""
+    content = _result("quality_bf16_thumos14_sim.json")
+    if content is None:
+        return "Not measured yet."
+    lines = head("method", "seeds", "fp32", "bf16", "bf16 - fp32", "mean", "at least")
+    for method, row in content["rows"].items():
+        cells = [", ".join(f"{100 * value:{form}}" for value in row[field])
+                 for field, form in (("fp32", ".1f"), ("bf16", ".1f"), ("difference", "+.1f"))]
+        mean = f"{100 * row['mean_difference']:+.2f}"
+        if row["standard_error"] is not None:
+            mean += f" ± {100 * row['standard_error']:.2f}"
+        lines.append(line(METHOD_NAMES[method], ", ".join(map(str, row["seeds"])), *cells, mean,
+                          f"{100 * row['lowest_allowed']:+.1f}"))
+    return "\n".join(["Average mAP in per cent.", "", *lines])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "all_rows": all_rows, "memory": memory, "full_width": full_width, "growth": growth, "precision": precision}

@@ -154,7 +154,12 @@ class TrainConfig(Section):
     eval_every: int | None = Field(None, ge=1)  # optimizer steps; None: at the end only
     selection: Literal["last", "best_on_holdout", "best_on_test"] = "last"
     selection_metric: Literal["average"] | float = "average"  # the average mAP, or the mAP at one of evaluation.tiou
-    precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: int = Field(1, ge=1, description="a batch at once; k parts need about a k-th of the memory "
+                            "and give the same result but for rounding")
+    ema_decay: Decay | None = Field(None, description="the released codes keep no average of the weights")
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    cuda_graph: Literal["auto", "on", "off"] = Field("auto", description="on a CUDA device each step is one recorded "
+                                                     "graph, unless parts or processes forbid it; the result is equal")
     save_every: int = Field(100, ge=1)  # optimizer steps
 
 

@@ -22,12 +22,13 @@ NO_CLICK = -100  # the value BackTAL's files use for a snippet nobody clicked
 class BatchTotals:
     """Denominators of batch-wide means, counted over the whole optimizer batch.
 
-    A process that holds only its share of the batch divides by these, so that summed gradients equal one process's.
+    A process, or one of several backward passes, that holds only its share of the batch divides by these, so that
+    summed gradients equal those of the whole batch. Counts are numbers or 0-dim tensors.
     """
 
     videos: int
-    clicks: int
-    clicked_videos: int
+    clicks: int | Tensor
+    clicked_videos: int | Tensor
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ import torch
 
 from python_tests.engine.tiny import interrupt_after, overrides, write_folder
 from python_tests.tolerances import PROCESSES
+from wtal_fast.data.dataset import load_folder
 from wtal_fast.engine import train as train_module
 from wtal_fast.engine.checkpoint import load_checkpoint, load_tensors
 from wtal_fast.engine.experiment import train_folder
+from wtal_fast.engine.infer import detect
 from wtal_fast.engine.sampler import BatchPlan
 from wtal_fast.engine.train import Stopped
 from wtal_fast.errors import InputError
+from wtal_fast.evaluation.activitynet_json import write_detections
 from wtal_fast.files import read_json
 
 METHODS = ("basnet", "uncertainty", "backtal")
@@ -50,11 +53,14 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(method, data, 
     assert bytes_of(first)["model.safetensors"] != bytes_of(other)["model.safetensors"]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(method, data, tmp_path, monkeypatch):
+AVERAGED = {"train__ema_decay": 0.9, "train__accumulate": 2}
+
+
+@pytest.mark.parametrize(("method", "more"), [*((method, {}) for method in METHODS), ("backtal", AVERAGED)])
+def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(method, more, data, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(method, data, whole, train__save_every=1)
-    settings = overrides(method, train__save_every=1)
+    run(method, data, whole, train__save_every=1, **more)
+    settings = overrides(method, train__save_every=1, **more)
     interrupt_after(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train_folder(f"{method}/thumos14/official", data, parts, settings, resume=True, show=False)
@@ -65,6 +71,31 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(method, data, tm
     steps = [json.loads(line)["step"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4]
     assert (whole / "detections.json").read_bytes() == (parts / "detections.json").read_bytes()
+
+
+def test_the_averaged_weights_are_those_scored_saved_and_run(data, tmp_path):
+    run("uncertainty", data, tmp_path / "run", train__ema_decay=0.9)
+    model, _ = load_tensors(tmp_path / "run/checkpoint/last/model.safetensors")
+    trainer, _ = load_tensors(tmp_path / "run/checkpoint/last/trainer.safetensors")
+    assert any(not torch.equal(tensor, trainer[f"weight/{name}"]) for name, tensor in model.items())
+    saved = load_checkpoint(tmp_path / "run")
+    write_detections(tmp_path / "again.json",
+                     detect(saved.model, load_folder(data, saved.config.data, "test"), saved.config))
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "run/detections.json").read_bytes()
+    plain = run("uncertainty", data, tmp_path / "plain")
+    assert plain["num_detections"] and (tmp_path / "plain/detections.json").read_bytes() \
+        != (tmp_path / "run/detections.json").read_bytes()
+
+
+def test_where_the_data_lie_may_change_between_runs(data, tmp_path, monkeypatch):
+    run("basnet", data, tmp_path / "whole", train__save_every=1)
+    interrupt_after(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run("basnet", data, tmp_path / "parts", train__save_every=1)
+    monkeypatch.undo()
+    settings = overrides("basnet", train__save_every=1, data__resident="mapped", train__cuda_graph="off")
+    train_folder("basnet/thumos14/official", data, tmp_path / "parts", settings, resume=True, show=False)
+    assert bytes_of(tmp_path / "whole")["trainer.safetensors"] == bytes_of(tmp_path / "parts")["trainer.safetensors"]
 
 
 def test_sigterm_saves_the_step_and_raises_stopped(data, tmp_path, monkeypatch):
@@ -89,6 +120,7 @@ def test_kill_9_at_any_time_leaves_a_run_that_resumes_to_the_same_bytes(data, tm
         import os, threading, time, sys
         from pathlib import Path
         from wtal_fast.engine.experiment import train_folder
+from wtal_fast.engine.infer import detect
         from python_tests.engine.tiny import overrides
         delay = float(sys.argv[1])
         def kill():
@@ -114,6 +146,7 @@ def test_two_processes_give_the_result_of_one(data, tmp_path):
         import torch
         torch.set_num_threads(1)
         from wtal_fast.engine.experiment import train_folder
+from wtal_fast.engine.infer import detect
         from python_tests.engine.tiny import overrides
         for method in {METHODS!r}:
             train_folder(f"{{method}}/thumos14/official", {str(data)!r}, {str(tmp_path / "two")!r} + "/" + method,

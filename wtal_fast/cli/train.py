@@ -15,7 +15,8 @@ def command(
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = ...,
     seed: Annotated[int | None, typer.Option(help="Short for train.seed=N.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    precision: Annotated[str | None, typer.Option(help="fp32 or bf16; short for train.precision.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, tf32 (CUDA) or bf16; short for "
+                                                   "train.precision.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output, or start it.")] = False,
 ) -> None:
     """Train PRESET, then write detections.json and metrics.json of the test videos."""

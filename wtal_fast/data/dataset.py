@@ -173,5 +173,6 @@ def _sample(features, videos: Tensor, num_snippets: int, kind: str, draws: Tenso
     if kind == "linear":
         left, weight = sampling.linear(raw_lengths, num_snippets, resize)
         right = (left + 1).minimum(raw_lengths[:, None] - 1)
-        return features.gather(videos, left, out).lerp_(features.gather(videos, right), weight[:, :, None]), lengths
+        first, second = features.gather(videos, left, out), features.gather(videos, right)
+        return first.lerp_(second, weight[:, :, None].to(first.dtype)), lengths
     raise ValueError(f"batch: sampling must be stratified, uniform, uniform_keep_short or linear, got {kind!r}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from wtal_fast.structures import NO_CLICK, BatchTotals, FeatureBatch
+from wtal_fast.structures import NO_CLICK, BatchTotals
 
 LONGEST_WAIT = timedelta(days=1)  # the others wait while the first process localizes and scores
 
@@ -56,13 +56,9 @@ def join_processes(device: torch.device) -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size())
 
 
-def share_of(batch: FeatureBatch, rows: slice) -> FeatureBatch:
-    """The given rows of a batch, with the totals of the whole batch so that the shares' losses and gradients add up."""
-    clicks = batch.clicks
-    counts = (0, 0)
-    if clicks is not None:
-        background = batch.labels.shape[1]
-        counts = (int((clicks != NO_CLICK).sum()), int((clicks == background).any(1).sum()))
-    taken = {name: value[rows] for name, value in vars(batch).items()
-             if isinstance(value, (torch.Tensor, tuple)) and value is not None}
-    return replace(batch, **taken, totals=BatchTotals(len(batch.features), *counts))
+def count_totals(clicks: torch.Tensor | None, num_classes: int, num_videos: int) -> BatchTotals:
+    """What a part of a batch divides its means by; clicks [B, T] of the whole batch. Counts are 0-dim tensors on the
+    device of the clicks, which no host needs to read."""
+    if clicks is None:
+        return BatchTotals(num_videos, 0, 0)
+    return BatchTotals(num_videos, (clicks != NO_CLICK).sum(), (clicks == num_classes).any(1).sum())

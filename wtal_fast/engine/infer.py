@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import torch
 
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset
+from wtal_fast.engine.precision import autocast, matrix_mode
 from wtal_fast.engine.progress import progress
 from wtal_fast.evaluation import DetectionMetrics, detection_map
 from wtal_fast.localization import localize
@@ -16,13 +15,8 @@ from wtal_fast.structures import Detections, FeatureBatch, join_detections
 VIDEOS_PER_BATCH = 16
 
 
-def autocast(device: torch.device, precision: str):
-    """bfloat16 arithmetic on float32 weights, or nothing for fp32."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
 def given_lengths(batch: FeatureBatch) -> torch.Tensor | None:
-    """The lengths of a batch still on the CPU, or None where no row is padded: models then skip the masking."""
+    """The lengths of a batch, or None where no row is padded: models then skip the masking."""
     return None if bool((batch.lengths == batch.features.shape[1]).all()) else batch.lengths
 
 
@@ -36,10 +30,9 @@ def detect(model: torch.nn.Module, dataset: Dataset, config: Config, device="cpu
         for start in range(0, len(dataset), VIDEOS_PER_BATCH):
             index = torch.arange(start, min(start + VIDEOS_PER_BATCH, len(dataset)))
             batch = dataset.batch(index, config.data.num_snippets, config.data.test_sampling, resize=config.data.resize)
-            lengths = given_lengths(batch)
             batch = batch.to(device)
-            with autocast(device, config.train.precision):
-                output = model(batch.features, None if lengths is None else lengths.to(device))
+            with autocast(device, config.train.precision), matrix_mode(config.train.precision):
+                output = model(batch.features, given_lengths(batch))
             parts.append(localize(output, batch, config.localization, dataset.class_names))
             bar.update(int(index[-1]) + 1)
     model.train(was_training)

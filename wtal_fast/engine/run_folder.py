@@ -16,6 +16,8 @@ from wtal_fast.engine.methods import restore_config
 from wtal_fast.errors import InputError
 from wtal_fast.files import save_text
 
+FREE = {"data.resident", "train.cuda_graph"}  # settings that change no result: a run may be resumed with others
+
 
 class RunFolder:
     """RUN/: config.yaml, metrics.jsonl, log.txt, checkpoint/{last,best}, detections.json, metrics.json."""
@@ -33,11 +35,13 @@ class RunFolder:
     def refuse_other_settings(self, config: Config) -> None:
         """Raises unless `config` is what the run in this folder was started with."""
         recorded = self.config()
-        if recorded is None or recorded == config:
+        if recorded is None:
             return
         old, new = flatten(recorded), flatten(config)
-        rows = [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(old.keys() | new.keys())
+        rows = [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted((old.keys() | new.keys()) - FREE)
                 if old.get(key) != new.get(key)]
+        if not rows:
+            return
         raise InputError(self.folder / "config.yaml", expected="the settings the run was started with",
                          found="; ".join(rows), fix="resume with the same settings, or start a new --output")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import threading
 import time
@@ -15,12 +14,13 @@ from wtal_fast import __version__
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.engine.checkpoint import TrainedModel, load_tensors, model_metadata
-from wtal_fast.engine.distributed import Processes, share_of
-from wtal_fast.engine.infer import autocast, detect, given_lengths, score
-from wtal_fast.engine.methods import build_loss, build_model
+from wtal_fast.engine.distributed import Processes
+from wtal_fast.engine.feed import placed
+from wtal_fast.engine.infer import detect, score
+from wtal_fast.engine.methods import build_model
 from wtal_fast.engine.progress import progress
 from wtal_fast.engine.run_folder import RunFolder
-from wtal_fast.engine.sampler import BatchPlan, derived_seed, generator
+from wtal_fast.engine.trainer import Trainer
 from wtal_fast.errors import InputError
 from wtal_fast.evaluation import DetectionMetrics
 
@@ -31,107 +31,6 @@ class Stopped(Exception):
     def __init__(self, step: int):
         super().__init__(f"stopped after step {step}")
         self.step = step
-
-
-@dataclass
-class Trainer:
-    """Model, loss and optimizer of one run. Every random number of step s is drawn from generators seeded by (seed, s),
-    so a resumed run and a run of several processes repeat the uninterrupted single one."""
-
-    config: Config
-    dataset: Dataset
-    device: torch.device
-    processes: Processes
-
-    def __post_init__(self):
-        settings = self.config.train
-        torch.manual_seed(derived_seed(settings.seed, 0, "model"))
-        self.model = build_model(self.config, len(self.dataset.class_names)).to(self.device).train()
-        self.loss = build_loss(self.config)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.learning_rate, betas=settings.betas,
-                                          eps=settings.eps, weight_decay=settings.weight_decay, fused=True)
-        self.stop, self.stopping = threading.Event(), False
-        self.videos = hashlib.sha256("\n".join(self.dataset.video_ids).encode()).hexdigest()
-        self.plan = BatchPlan(len(self.dataset), settings.batch_size, settings.seed, settings.sampler)
-        self.step = 0
-        smallest = len(self.dataset) % settings.batch_size or settings.batch_size
-        if smallest < self.processes.count:
-            raise InputError("train.batch_size", expected="a video for each process in every batch, "
-                             f"{self.processes.count} of them", found=f"a batch of {smallest}", fix="fewer processes")
-
-    @property
-    def total_steps(self) -> int:
-        settings = self.config.train
-        if settings.iterations is None and settings.epochs is None:
-            raise InputError(f"preset {self.config.preset}", "train.iterations, train.epochs",
-                             expected="one of the two", found="neither", fix="train.iterations=N or train.epochs=N")
-        return settings.iterations or settings.epochs * self.plan.steps_per_epoch
-
-    def advance(self) -> dict[str, float]:
-        """One optimizer step; returns its loss terms."""
-        data, seed = self.config.data, self.config.train.seed
-        index = self.plan.indices(self.step)
-        batch = self.dataset.batch(index, data.num_snippets, data.train_sampling, resize=data.resize,
-                                   generator=generator(seed, self.step, "snippets"))
-        rows = self.processes.rows(len(index))
-        self._shard_dropout(rows, len(index))
-        torch.manual_seed(derived_seed(seed, self.step, "dropout"))
-        if self.processes.count > 1:
-            batch = share_of(batch, rows)
-        self.optimizer.zero_grad()
-        values = self._agree(self._backward(batch))
-        if not all(value == value and abs(value) != float("inf") for value in values.values()):
-            raise InputError("training", f"step {self.step + 1}", expected="finite losses", found=str(values),
-                             fix="lower train.learning_rate or check the features; videos: "
-                                 + ", ".join(self.dataset.video_ids[i] for i in index.tolist()))
-        self.optimizer.step()
-        self.step += 1
-        return values
-
-    def _backward(self, batch) -> dict[str, torch.Tensor]:
-        lengths = given_lengths(batch)
-        batch = batch.to(self.device)
-        with autocast(self.device, self.config.train.precision):
-            output = self.model(batch.features, None if lengths is None else lengths.to(self.device))
-        terms = self.loss(output, batch)
-        terms["total"].backward()
-        return {name: term.detach() for name, term in terms.items()}
-
-    def _shard_dropout(self, rows: slice, total: int) -> None:
-        for module in self.model.modules():
-            if hasattr(module, "shard"):
-                module.shard = None if self.processes.count == 1 else (rows.start, total)
-
-    def _agree(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
-        names = sorted(terms)
-        stopping = torch.tensor(float(self.stop.is_set()), dtype=torch.float64)
-        values = torch.stack([*(terms[name].double().cpu() for name in names), stopping])
-        self.processes.sum_([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
-        self.processes.sum_([values])
-        self.stopping = bool(values[-1] > 0)  # any process was asked to stop: all do, at the same step
-        return dict(zip(names, values[:-1].tolist(), strict=True))
-
-    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """What resuming needs besides the model: the optimizer's moments."""
-        tensors = {}
-        for name, parameter in self.model.named_parameters():
-            moments = self.optimizer.state.get(parameter, {})
-            tensors |= {f"{kind}/{name}": torch.as_tensor(value) for kind, value in moments.items()}
-        return tensors, {"step": self.step}
-
-    def load(self, folder) -> None:
-        """Continues from the checkpoint in `folder`."""
-        weights, about = load_tensors(folder / "model.safetensors")
-        if (about["class_names"], about["videos"]) != (list(self.dataset.class_names), self.videos):
-            raise InputError(folder, expected="the classes and videos the run was started with", found="other ones",
-                             fix="resume with the same data, or start a new --output")
-        tensors, header = load_tensors(folder / "trainer.safetensors")
-        self.model.load_state_dict(weights)
-        for name, parameter in self.model.named_parameters():
-            moments = {key.split("/", 1)[0]: value for key, value in tensors.items() if key.split("/", 1)[1] == name}
-            self.optimizer.state[parameter] = {
-                kind: value if kind == "step" else value.to(self.device) for kind, value in moments.items()}
-        self.step = header["step"]
 
 
 @dataclass
@@ -150,7 +49,9 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     metrics go; the first process writes it, the others read it to resume.
     Ctrl-C and SIGTERM end the step, save and raise Stopped.
     """
-    selection = config.train.selection
+    selection, device = config.train.selection, torch.device(device)
+    train = placed(train, device, config.data.resident)
+    test = None if test is None else placed(test, device, config.data.resident)
     held_out = test if selection == "best_on_test" else None
     if selection == "best_on_holdout":
         train, held_out = train.split_holdout(config.data.holdout, config.train.seed)
@@ -160,7 +61,7 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     if selection != "last" and config.train.eval_every is None:
         raise InputError(f"train.selection={selection}", "train.eval_every", expected="the steps between two scores",
                          found="nothing", fix="train.eval_every=N")
-    trainer = Trainer(config, train, torch.device(device), processes)
+    trainer = Trainer(config, train, device, processes)
     best, total = _Best(config, train.class_names), trainer.total_steps
     if resume and run is not None and run.checkpoints.path("last") is not None:
         trainer.load(run.checkpoints.path("last"))
@@ -175,25 +76,35 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
         writes.log(f"wtal_fast {__version__}, torch {torch.__version__}, {processes.count} processes, {device}")
     every = config.train.eval_every
     watched = test if held_out is None and every else held_out
+    unread, started = [], time.perf_counter()
     with stop_signals() as trainer.stop, progress("train", total, show and processes.is_first) as bar:
         while trainer.step < total:
-            started = time.perf_counter()
-            terms = trainer.advance()
+            unread.append(trainer.advance())
             last = trainer.step == total
-            if writes is not None:
-                writes.record({"step": trainer.step, **terms, "seconds": round(time.perf_counter() - started, 4)})
-            bar.update(trainer.step, f"loss {terms['total']:.4f}")
             due = last or every is not None and trainer.step % every == 0
+            saves = last or trainer.step % config.train.save_every == 0
+            asked = processes.count == 1 and trainer.stop.is_set()
+            if not (due or saves or asked or len(unread) == trainer.reads_every):
+                continue
+            rows = trainer.read(unread)
+            seconds = round((time.perf_counter() - started) / len(rows), 4)
+            for step, terms in enumerate(rows, trainer.step - len(rows) + 1):
+                if writes is not None:
+                    writes.record({"step": step, **terms, "seconds": seconds})
+            bar.update(trainer.step, f"loss {rows[-1]['total']:.4f}")
             if due and watched is not None and watched.annotations is not None:
                 _evaluate(trainer, watched, best if held_out is not None else None, writes)
-            stopping = trainer.stopping if processes.count > 1 else trainer.stop.is_set()
-            if writes is not None and (last or stopping or trainer.step % config.train.save_every == 0):
+            stopping = asked or trainer.stopping
+            if writes is not None and (saves or stopping):
                 _save(trainer, writes, best, ("last",))
             if stopping and not last:
                 raise Stopped(trainer.step)
+            unread, started = [], time.perf_counter()
     processes.wait()
     if held_out is not None:
         return Fitted(best.trained(), f"{SELECTION_NAMES[selection]}, step {best.step}")
+    if trainer.average is not None:
+        trainer.model.load_state_dict(trainer.average.weights)
     trained = TrainedModel(trainer.model.eval(), config, train.class_names, trainer.step)
     return Fitted(trained, f"{SELECTION_NAMES[selection]}, step {trainer.step}")
 
@@ -209,8 +120,9 @@ def _evaluate(trainer: Trainer, dataset: Dataset, best: _Best | None, run: RunFo
     """Scores the model as it is, records the result, and saves it where it is the best so far."""
     config = trainer.config
     name = "held-out" if config.train.selection == "best_on_holdout" else "test"
-    metrics = score(detect(trainer.model, dataset, config, trainer.device), dataset, config, name)
-    improved = best is not None and best.consider(metrics, trainer)
+    with trainer.averaged():
+        metrics = score(detect(trainer.model, dataset, config, trainer.device), dataset, config, name)
+        improved = best is not None and best.consider(metrics, trainer)
     if run is None:
         return
     row = {"step": trainer.step, "evaluated": name, "average_map": metrics.average_map, "map": list(metrics.map)}
@@ -261,7 +173,8 @@ def _save(trainer: Trainer, run: RunFolder, best: _Best, names: tuple[str, ...])
     metadata = model_metadata(trainer.config, trainer.dataset.class_names, trainer.step)
     metadata["videos"] = trainer.videos
     metadata["best_value"] = None if best.weights is None else best.value
-    run.checkpoints.save(trainer.step, {"model.safetensors": (trainer.model.state_dict(), metadata),
+    weights = trainer.model.state_dict() if trainer.average is None else trainer.average.weights
+    run.checkpoints.save(trainer.step, {"model.safetensors": (weights, metadata),
                                         "trainer.safetensors": trainer.state()}, names)
 
 

@@ -70,6 +70,10 @@ class BackTALLoss:
         check_choice("BackTALLoss", "separation", self.separation, ("single", "double"))
         check_choice("BackTALLoss", "affinity", self.affinity, ("mean_of_hardest", "hardest_pairs"))
 
+    @property
+    def needs_whole_batch(self) -> bool:
+        return self.mined_background > 0
+
     def __call__(self, output: CASOutput, batch: FeatureBatch) -> dict[str, Tensor]:
         """Every term unweighted under its name and the weighted sum under "total", scalars."""
         if output.base_cas_logits is None:

@@ -28,13 +28,16 @@ def batch_totals(batch: FeatureBatch) -> BatchTotals:
     """Videos, clicks and videos with a background click that means divide by: those of the whole optimizer batch where
     this is a share of it, else of this batch (0-dim tensors, which need no read from the device); at least 1."""
     if batch.totals is not None:
-        counts = batch.totals
-        return BatchTotals(max(1, counts.videos), max(1, counts.clicks), max(1, counts.clicked_videos))
+        return BatchTotals(*map(_at_least_one, vars(batch.totals).values()))
     videos = max(1, len(batch.features))
     if batch.clicks is None:
         return BatchTotals(videos, 1, 1)
     background = batch.clicks == required_labels(batch).shape[1]
     return BatchTotals(videos, (batch.clicks != NO_CLICK).sum().clamp_min(1), background.any(1).sum().clamp_min(1))
+
+
+def _at_least_one(count: int | Tensor) -> int | Tensor:
+    return count.clamp_min(1) if isinstance(count, Tensor) else max(1, count)
 
 
 def required_labels(batch: FeatureBatch) -> Tensor:

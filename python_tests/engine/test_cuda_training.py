@@ -8,7 +8,7 @@ import torch
 from python_tests.conftest import require
 from python_tests.engine.tiny import interrupt_after, overrides, write_folder
 from python_tests.tolerances import CUDA_TRAINING
-from wtal_fast.data.dataset import load_folder
+from wtal_fast.data.loading import load_folder
 from wtal_fast.engine.checkpoint import load_tensors
 from wtal_fast.engine.cuda_graph import RecordedStep
 from wtal_fast.engine.distributed import Processes

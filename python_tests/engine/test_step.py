@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from python_tests.engine.tiny import overrides, write_folder
 from python_tests.tolerances import EXACT_FORMULA
-from wtal_fast.data.dataset import load_folder
 from wtal_fast.data.features import FeatureSet, MappedFeatureSet
+from wtal_fast.data.loading import load_folder
 from wtal_fast.engine.distributed import Processes
 from wtal_fast.engine.feed import ResidentFeed, StreamedFeed, training_feed
 from wtal_fast.engine.methods import build_loss, build_model, configure

@@ -14,7 +14,7 @@ import torch
 
 from python_tests.engine.tiny import interrupt_after, overrides, write_folder
 from python_tests.tolerances import PROCESSES
-from wtal_fast.data.dataset import load_folder
+from wtal_fast.data.loading import load_folder
 from wtal_fast.engine import train as train_module
 from wtal_fast.engine.checkpoint import load_checkpoint, load_tensors
 from wtal_fast.engine.experiment import train_folder

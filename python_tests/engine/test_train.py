@@ -120,7 +120,6 @@ def test_kill_9_at_any_time_leaves_a_run_that_resumes_to_the_same_bytes(data, tm
         import os, threading, time, sys
         from pathlib import Path
         from wtal_fast.engine.experiment import train_folder
-from wtal_fast.engine.infer import detect
         from python_tests.engine.tiny import overrides
         delay = float(sys.argv[1])
         def kill():
@@ -146,7 +145,6 @@ def test_two_processes_give_the_result_of_one(data, tmp_path):
         import torch
         torch.set_num_threads(1)
         from wtal_fast.engine.experiment import train_folder
-from wtal_fast.engine.infer import detect
         from python_tests.engine.tiny import overrides
         for method in {METHODS!r}:
             train_folder(f"{{method}}/thumos14/official", {str(data)!r}, {str(tmp_path / "two")!r} + "/" + method,

@@ -170,7 +170,7 @@ GOOD = [("a", "jump", 0, 1)]
     (GOOD, [], {"tiou": (0.0,)}, ValueError, r"expected thresholds in"),
     (GOOD, [], {"tiou": ()}, ValueError, "expected thresholds in"),
     (GOOD, [], {"tiou": (0.5,), "protocol": "coco"}, ValueError, "expected activitynet or activitynet_numpy"),
-    (GOOD, [], {"tiou": (0.5,), "other_videos": "x"}, ValueError, "other_videos must be"),
+    (GOOD, [], {"tiou": (0.5,), "other_videos": "x"}, ValueError, "other_videos · expected false_positives or"),
 ])
 def test_refusals(truth, found, arguments, error, words):
     with pytest.raises(error, match=words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +26,24 @@ def evaluate(ground_truth: Annotations | dict | str | os.PathLike, detections: D
     A detection of a video outside the subset counts as a false positive, as the protocols have it, and one of a label
     without instances is ignored; a warning counts both.
     """
+    given = read_inputs(ground_truth, detections, subset, tiou, ambiguous)
+    return detection_map(given.annotations, given.detections, given.tiou, protocol, subset=subset,
+                         ambiguous=given.ambiguous)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an evaluation reads: the instances of one subset, detections, tIoU thresholds, ambiguous stretches or None.
+    """
+
+    annotations: Annotations
+    detections: Detections
+    tiou: tuple[float, ...]
+    ambiguous: Mapping[str, np.ndarray] | None
+
+
+def read_inputs(ground_truth, detections, subset: str, tiou, ambiguous=None) -> Inputs:
+    """The arguments of `evaluate` in memory."""
     annotations = select_subset(_read("ground_truth", ground_truth, Annotations, read_annotations), subset)
     found = _read("detections", detections, Detections, read_detections)
     try:
@@ -33,7 +52,7 @@ def evaluate(ground_truth: Annotations | dict | str | os.PathLike, detections: D
         raise InputError("--tiou", expected="start:step:end or a,b,c", found=str(error)) from None
     if isinstance(ambiguous, (str, os.PathLike)):
         ambiguous = read_ambiguous(ambiguous)
-    return detection_map(annotations, found, thresholds, protocol, subset=subset, ambiguous=ambiguous)
+    return Inputs(annotations, found, thresholds, ambiguous)
 
 
 def _read(name: str, given, kind: type, read: Callable):

@@ -77,7 +77,7 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
     if thresholds.ndim != 1 or not len(thresholds) or not ((thresholds > 0) & (thresholds <= 1)).all():
         raise InputError("tiou", expected="thresholds in (0, 1]", found=repr(tiou))
     if other_videos not in ("false_positives", "ignore"):
-        raise ValueError(f"detection_map: other_videos must be 'false_positives' or 'ignore', got {other_videos!r}")
+        raise InputError("other_videos", expected="false_positives or ignore", found=repr(other_videos))
     subset = _subset(annotations, subset)
     _check(annotations, detections)
     if protocol in WITH_AMBIGUOUS:

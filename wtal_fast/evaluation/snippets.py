@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wtal_fast.structures import Annotations
+from wtal_fast.structures import Annotations, Proposals
 
 
 def background_f1(annotations: Annotations, background: Mapping[str, np.ndarray], snippet_seconds: float) -> float:
@@ -25,6 +25,21 @@ def background_f1(annotations: Annotations, background: Mapping[str, np.ndarray]
         true = ~_inside(annotations, video, None, len(said), snippet_seconds)
         found, called, present = found + (said & true).sum(), called + said.sum(), present + true.sum()
     return float(2 * found / (called + present)) if called + present else 0.0
+
+
+def outside_detections(annotations: Annotations, found: Proposals, snippet_seconds: float) -> dict[str, np.ndarray]:
+    """For each annotated video [T]: which snippets have their middle in no detection.
+
+    T = duration / snippet_seconds, rounded down, at least 1; durations must be known. Detections count whatever their
+    score and class.
+    """
+    number_of = {video: number for number, video in enumerate(found.video_ids)}
+    result = {}
+    for video, duration in zip(annotations.video_ids, annotations.durations, strict=True):
+        middle = (np.arange(max(1, int(duration // snippet_seconds))) + 0.5)[:, None] * snippet_seconds  # [T, 1]
+        start, end = found.segments[found.video_index == number_of.get(video, -1)].T  # [N]
+        result[video] = ~((middle >= start) & (middle < end)).any(axis=1)
+    return result
 
 
 def topk_in_action(annotations: Annotations, scores: Mapping[str, np.ndarray], snippet_seconds: float,

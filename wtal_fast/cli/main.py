@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from wtal_fast import __version__
-from wtal_fast.cli import bench, check, convert, cost, demo, env, evaluate, explain, localize, train
+from wtal_fast.cli import bench, check, clicks, convert, cost, demo, env, evaluate, explain, localize, train
 from wtal_fast.errors import InputError
 
 ClickException = typer.BadParameter.__mro__[2]  # click's, or that of the copy which newer typer carries
@@ -17,6 +17,7 @@ ClickException = typer.BadParameter.__mro__[2]  # click's, or that of the copy w
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 for module in (demo, train, localize, evaluate, explain, cost, check, convert, bench, env):
     app.command(module.__name__.rpartition(".")[2])(module.command)
+app.add_typer(clicks.app, name="clicks")
 
 
 def _show_version(wanted: bool) -> None:

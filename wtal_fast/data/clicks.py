@@ -39,16 +39,17 @@ class Clicks:
         if kinds not in ("none", "background", "action", "both"):
             raise ValueError(f"of_kind: kinds must be none, background, action or both, got {kinds!r}")
         kept = self.is_background if kinds == "background" else ~self.is_background
-        return self._rows(np.flatnonzero(kept | (kinds == "both")) if kinds != "none" else np.arange(0))
+        return self.rows(np.flatnonzero(kept | (kinds == "both")) if kinds != "none" else np.arange(0))
 
     def of_videos(self, video_ids: Sequence[str]) -> Clicks:
         """The clicks in the given videos, numbered in that order. A video may have none."""
         number = {video: index for index, video in enumerate(video_ids)}
         renumbered = np.asarray([number.get(video, -1) for video in self.video_ids], dtype=np.int64)
-        rows = self._rows(np.flatnonzero(renumbered[self.video_index] >= 0)) if len(self) else self
+        rows = self.rows(np.flatnonzero(renumbered[self.video_index] >= 0)) if len(self) else self
         return Clicks(rows.seconds, rows.classes, renumbered[rows.video_index], self.class_names, tuple(video_ids))
 
-    def _rows(self, index: np.ndarray) -> Clicks:
+    def rows(self, index: np.ndarray) -> Clicks:
+        """The clicks `index`, in that order."""
         return Clicks(self.seconds[index], self.classes[index], self.video_index[index], self.class_names,
                       self.video_ids)
 

@@ -255,6 +255,7 @@ def _truth_bytes(work: _Work) -> bytes:
 
 
 def _plain(settings: dict) -> dict:
+    """What travels with packed data: the click file gets another name."""
     return json.loads(json.dumps({key: value for key, value in settings.items() if key != "data.clicks"}))
 
 

@@ -15,8 +15,8 @@ from wtal_fast.data.annotations import canonical_subset, select_subset, select_v
 from wtal_fast.data.clicks import Clicks, clicks_of_rows
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.data.ground_truth import read_ground_truth
-from wtal_fast.data.known_datasets import recognise_dataset, subset_of_role
 from wtal_fast.data.layouts import DataFolder, Part, VideoFacts, open_folder
+from wtal_fast.data.parts import subset_on_disk
 from wtal_fast.data.problems import ProblemList
 from wtal_fast.data.stored_features import features_of_part, has_features
 from wtal_fast.data.training_clicks import is_located, near, training_clicks
@@ -85,18 +85,6 @@ def open_data(root: str | os.PathLike, config: DataConfig) -> DataFolder:
     """The data set at `root` with the ground truth that config.ground_truth names, or its own."""
     layout = open_folder(root)
     return layout if config.ground_truth is None else replace(layout, ground_truth=near(config.ground_truth, root))
-
-
-def subset_on_disk(wanted: str, role: str | None, annotations: Annotations | None) -> str:
-    """The subset of the ground truth that `wanted` means: itself where it is there; else what this data set calls its
-    training or test part (OpenTAD's THUMOS'14 has "training" and "validation"); else itself."""
-    if annotations is None or role is None:
-        return wanted
-    names = {canonical_subset(name): name for name in annotations.subsets}
-    if canonical_subset(wanted) in names:
-        return wanted
-    known = recognise_dataset(annotations.video_ids, len(annotations.class_names))
-    return names.get(subset_of_role(role, names, known), wanted)
 
 
 def _annotations(layout: DataFolder, class_names, needed: bool) -> Annotations | None:

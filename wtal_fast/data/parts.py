@@ -45,3 +45,15 @@ def parts_of(layout: DataFolder, annotations: Annotations | None) -> tuple[list[
             video for video, subset in zip(annotations.video_ids, annotations.subsets, strict=True) if subset == name]
         found.append(NamedPart(name, role, part, tuple(listed)))
     return found, unplaced
+
+
+def subset_on_disk(wanted: str, role: str | None, annotations: Annotations | None) -> str:
+    """The subset of the ground truth that `wanted` means: itself where it is there; else what this data set calls its
+    training or test part (OpenTAD's THUMOS'14 has "training" and "validation"); else itself."""
+    if annotations is None or role is None:
+        return wanted
+    names = {canonical_subset(name): name for name in annotations.subsets}
+    if canonical_subset(wanted) in names:
+        return wanted
+    known = recognise_dataset(annotations.video_ids, len(annotations.class_names))
+    return names.get(subset_of_role(role, names, known), wanted)

@@ -12,17 +12,19 @@ import torch
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.data.ground_truth import read_ground_truth
+from wtal_fast.data.layouts import open_folder
 from wtal_fast.data.loading import load_folder, open_data
 from wtal_fast.engine.checkpoint import TrainedModel
 from wtal_fast.engine.distributed import Processes, join_processes
 from wtal_fast.engine.infer import detect, score
-from wtal_fast.engine.methods import build_loss, build_model, configure
+from wtal_fast.engine.methods import build_loss, build_model, configure, find_method
 from wtal_fast.engine.output_paths import check_output_folder
 from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.engine.train import fit
 from wtal_fast.errors import InputError
 from wtal_fast.evaluation.activitynet_json import write_detections
 from wtal_fast.files import save_json
+from wtal_fast.preset_files import known_keys, load_preset
 
 
 def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike, overrides: dict | None = None, *,
@@ -32,7 +34,7 @@ def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike
     Several click files (data.clicks=A,B,C) give one run each in output/clicks-1, -2, ... and a metrics.json with mean
     and spread. Everything is checked before the first file is written.
     """
-    config = configure(preset, overrides)
+    config = configure(preset, settings_of(data, preset) | (overrides or {}))
     check_device(device)
     processes = join_processes(torch.device(device))
     configs, output = one_for_each_click_file(config), Path(output)
@@ -53,6 +55,12 @@ def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike
     summary = spread(results) | {"clicks": [one.data.clicks for one in configs]}
     save_json(output / "metrics.json", summary, indent=1)
     return summary
+
+
+def settings_of(data: str | os.PathLike, preset: str) -> dict:
+    """What the data set says about settings of `preset`, such as fps and width of own data; overrides come over it."""
+    known = known_keys(find_method(load_preset(preset).method).arguments)
+    return {key: value for key, value in open_folder(data).settings().items() if key in known}
 
 
 def one_for_each_click_file(config: Config) -> list[Config]:

@@ -57,9 +57,13 @@ class OwnData(FlatFolder):
 
     def settings(self) -> dict[str, object]:
         """What the description says about settings of a run: keys of the configuration."""
-        keys = {"data.fps": "fps", "data.snippet_stride": "stride", "data.class_names": "classes"}
+        keys = {"data.fps": "fps", "data.snippet_stride": "stride", "data.clicks": "clicks"}
         found = {key: self.description[name] for key, name in keys.items() if name in self.description}
-        return found | ({"data.clicks": self.description["clicks"]} if "clicks" in self.description else {})
+        part = self.part("train")
+        first = next(iter(part.files), None)
+        if first is not None:
+            found["model.feature_dim"] = sum(array.shape[-1] for array in self.arrays(part, first))
+        return found | {"data.class_names": self.description.get("classes")}
 
     @cached_property
     def content(self) -> dict:

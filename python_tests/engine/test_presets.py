@@ -17,6 +17,7 @@ VARIANTS = ("official", "paper", "recommended")
 
 def test_every_promised_preset_exists():
     promised = {f"{m}/{d}/{v}" for m in METHODS for d in DATASETS for v in VARIANTS}
+    promised |= {f"{m}/own/recommended" for m in METHODS}
     assert promised | {f"basnet/thumos14_unt/{v}" for v in VARIANTS} == set(preset_names())
 
 

@@ -10,8 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from python_tests.engine.tiny import overrides, write_folder
 from python_tests.tolerances import EXACT_FORMULA
+from wtal_fast.cli.main import run
 from wtal_fast.data.features import FeatureSet, MappedFeatureSet
 from wtal_fast.data.loading import load_folder
+from wtal_fast.data.packed import PackedFeatureSet
 from wtal_fast.engine.distributed import Processes
 from wtal_fast.engine.feed import ResidentFeed, StreamedFeed, training_feed
 from wtal_fast.engine.methods import build_loss, build_model, configure
@@ -159,6 +161,16 @@ def test_batches_from_disk_are_those_from_memory(method, folder):
     assert not disk._feed._waiting  # nothing is read beyond the last step
     for name, tensor in memory.model.state_dict().items():
         assert torch.equal(tensor, disk.model.state_dict()[name])
+
+
+@pytest.mark.parametrize("method", ["uncertainty", "backtal"])
+def test_packed_shards_train_as_the_folder_they_came_from(method, folder, tmp_path):
+    assert run(["convert", str(folder), "--output", str(tmp_path / "packed")]) == 0
+    memory = trainer_of(folder, method)
+    packed = trainer_of(tmp_path / "packed", method, data__resident="mapped")
+    assert isinstance(packed.dataset.features, PackedFeatureSet) and isinstance(packed._feed, StreamedFeed)
+    for _ in range(4):
+        assert torch.equal(memory.advance(), packed.advance())
 
 
 def test_a_feed_reads_one_batch_ahead_and_reports_what_fails(folder, monkeypatch):

@@ -17,6 +17,8 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[str | None, typer.Option(help="fp32, tf32 (CUDA) or bf16; short for "
                                                    "train.precision.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Trace ten steps after a warm-up: profile_trace.json and "
+                                          "profile.txt in --output say where a step's time goes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output, or start it.")] = False,
 ) -> None:
     """Train PRESET, then write detections.json and metrics.json of the test videos."""
@@ -31,10 +33,12 @@ def command(
     short = {"train.seed": seed, "train.precision": precision}
     overrides |= {key: value for key, value in short.items() if value is not None}
     try:
-        metrics = train_folder(preset, data, output, overrides, device=device, resume=resume)
+        metrics = train_folder(preset, data, output, overrides, device=device, resume=resume, profile=profile)
     except Stopped as stopped:
         typer.echo(f"{stopped}; --resume continues", err=True)
         raise KeyboardInterrupt from None
+    for table in sorted(output.glob("**/profile.txt")) if profile and metrics else ():
+        typer.echo(table.read_text())
     if "map" in metrics:
         print_metrics({metrics.get("checkpoint", "mean of runs"): metrics})
     if "runs" in metrics:

@@ -28,7 +28,7 @@ from wtal_fast.preset_files import known_keys, load_preset
 
 
 def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike, overrides: dict | None = None, *,
-                 device: str = "cpu", resume: bool = False, show: bool = True) -> dict:
+                 device: str = "cpu", resume: bool = False, show: bool = True, profile: bool = False) -> dict:
     """Trains `preset` on a data folder, localizes and scores its test videos; returns what metrics.json holds.
 
     Several click files (data.clicks=A,B,C) give one run each in output/clicks-1, -2, ... and a metrics.json with mean
@@ -48,7 +48,7 @@ def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike
     for one, videos in zip(configs, trains, strict=True):
         rehearse(one, videos, test)
     results = [run_experiment(one, videos, test, RunFolder(folder), device=device, processes=processes, resume=resume,
-                              show=show)
+                              show=show, profile=profile)
                for one, videos, folder in zip(configs, trains, folders, strict=True)]
     if len(results) == 1 or not processes.is_first:
         return results[0]
@@ -108,12 +108,13 @@ def rehearse(config: Config, train: Dataset, test: Dataset) -> None:
 
 
 def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder, *, device: str = "cpu",
-                   processes: Processes = Processes(), resume: bool = False, show: bool = True) -> dict:  # noqa: B008
+                   processes: Processes = Processes(), resume: bool = False, show: bool = True,  # noqa: B008
+                   profile: bool = False) -> dict:
     """Fits on `train`, then writes detections.json and metrics.json of `test` to the run folder; returns the metrics.
 
     Of several processes the first one writes; the others return {}.
     """
-    fitted = fit(config, train, test, device, processes, run, resume, show)
+    fitted = fit(config, train, test, device, processes, run, resume, show, profile)
     if not processes.is_first:
         return {}
     detections = detect(fitted.trained.model.to(device), test, config, device, show)

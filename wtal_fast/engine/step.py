@@ -29,6 +29,7 @@ class TrainingStep:
         self.config, self.model, self.loss, self.optimizer = config, model, loss, optimizer
         self.average, self.feed, self.processes = average, feed, processes
         self.names: tuple[str, ...] = ()
+        self.region = record_function  # what the parts of a step run in
 
     def __call__(self, inputs: dict[str, Tensor], seed: int | None) -> Tensor:
         """seed: of the dropout masks; None where the caller has set it."""
@@ -41,7 +42,7 @@ class TrainingStep:
             gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
             self.processes.sum_(gradients)
             self.processes.sum_([values])
-        with record_function("optimizer"):
+        with self.region("optimizer"):
             is_bad = (~values.isfinite().all()).float()
             self.optimizer.found_inf = is_bad  # what a GradScaler sets: the fused update then changes nothing
             self.optimizer.step()
@@ -61,13 +62,13 @@ class TrainingStep:
                 module.shard = None if rows == slice(0, total) else (rows.start, total)
         if seed is not None:
             torch.manual_seed(seed)
-        with record_function("data"):
+        with self.region("data"):
             batch = self.feed.part(inputs, rows)
-        with record_function("forward"), autocast(batch.features.device, self.config.train.precision):
+        with self.region("forward"), autocast(batch.features.device, self.config.train.precision):
             output = self.model(batch.features, None)
-        with record_function("loss"):
+        with self.region("loss"):
             terms = self.loss(output, batch)
-        with record_function("backward"):
+        with self.region("backward"):
             terms["total"].backward()
         self.names = tuple(sorted(terms))
         return torch.stack([terms[name].detach().double() for name in self.names])

@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -18,6 +19,7 @@ from wtal_fast.engine.distributed import Processes
 from wtal_fast.engine.feed import placed
 from wtal_fast.engine.infer import detect, score
 from wtal_fast.engine.methods import build_model
+from wtal_fast.engine.profiling import StepProfile
 from wtal_fast.engine.progress import progress
 from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.engine.trainer import Trainer
@@ -42,11 +44,11 @@ class Fitted:
 
 
 def fit(config: Config, train: Dataset, test: Dataset | None, device, processes: Processes = Processes(),  # noqa: B008
-        run: RunFolder | None = None, resume: bool = False, show: bool = True) -> Fitted:
+        run: RunFolder | None = None, resume: bool = False, show: bool = True, profile: bool = False) -> Fitted:
     """Trains on `train` and returns the model that `train.selection` selects, in eval mode.
 
     test: scored every train.eval_every steps, where that is set and nothing is held out. run: where checkpoints and
-    metrics go; the first process writes it, the others read it to resume.
+    metrics go; the first process writes it, the others read it to resume. profile: write a StepProfile there.
     Ctrl-C and SIGTERM end the step, save and raise Stopped.
     """
     selection, device = config.train.selection, torch.device(device)
@@ -61,7 +63,7 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     if selection != "last" and config.train.eval_every is None:
         raise InputError(f"train.selection={selection}", "train.eval_every", expected="the steps between two scores",
                          found="nothing", fix="train.eval_every=N")
-    trainer = Trainer(config, train, device, processes)
+    trainer = Trainer(config, train, device, processes, may_record=not profile)
     best, total = _Best(config, train.class_names), trainer.total_steps
     if resume and run is not None and run.checkpoints.path("last") is not None:
         trainer.load(run.checkpoints.path("last"))
@@ -76,10 +78,15 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
         writes.log(f"wtal_fast {__version__}, torch {torch.__version__}, {processes.count} processes, {device}")
     every = config.train.eval_every
     watched = test if held_out is None and every else held_out
+    advance = trainer.advance
+    if profile and writes is not None:
+        scored = watched if watched is not None else test
+        evaluate = None if scored is None or scored.annotations is None else partial(_metrics, trainer, scored)
+        advance = StepProfile(trainer, run.folder, evaluate).advance
     unread, started = [], time.perf_counter()
     with stop_signals() as trainer.stop, progress("train", total, show and processes.is_first) as bar:
         while trainer.step < total:
-            unread.append(trainer.advance())
+            unread.append(advance())
             last = trainer.step == total
             due = last or every is not None and trainer.step % every == 0
             saves = last or trainer.step % config.train.save_every == 0
@@ -118,19 +125,27 @@ SELECTION_NAMES = {
 
 def _evaluate(trainer: Trainer, dataset: Dataset, best: _Best | None, run: RunFolder | None) -> None:
     """Scores the model as it is, records the result, and saves it where it is the best so far."""
-    config = trainer.config
-    name = "held-out" if config.train.selection == "best_on_holdout" else "test"
     with trainer.averaged():
-        metrics = score(detect(trainer.model, dataset, config, trainer.device), dataset, config, name)
+        metrics = _metrics(trainer, dataset)
         improved = best is not None and best.consider(metrics, trainer)
     if run is None:
         return
+    name = _name_of_scored(trainer.config)
     row = {"step": trainer.step, "evaluated": name, "average_map": metrics.average_map, "map": list(metrics.map)}
     run.record(row | ({} if best is None else {"best": improved}))
     note = ", the best so far" if improved else ""
     run.log(f"step {trainer.step}: average mAP {metrics.average_map:.4f} on {name} videos{note}")
     if improved:
         _save(trainer, run, best, ("last", "best"))
+
+
+def _metrics(trainer: Trainer, dataset: Dataset) -> DetectionMetrics:
+    config = trainer.config
+    return score(detect(trainer.model, dataset, config, trainer.device), dataset, config, _name_of_scored(config))
+
+
+def _name_of_scored(config: Config) -> str:
+    return "held-out" if config.train.selection == "best_on_holdout" else "test"
 
 
 class _Best:

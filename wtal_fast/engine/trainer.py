@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.profiler import record_function
 
 from wtal_fast.config import Config
 from wtal_fast.data.dataset import Dataset
@@ -30,12 +29,14 @@ UNREAD_STEPS = 16  # a GPU is given so many steps ahead before the host waits fo
 class Trainer:
     """Every random number of step s is drawn from generators seeded by (seed, s), so a resumed run and a run of several
     processes repeat the uninterrupted single one. average: of the weights, where train.ema_decay is set.
-    reads_every: steps after which `read` must be called."""
+    reads_every: steps after which `read` must be called. may_record: a CUDA graph hides the parts of a step from a
+    profile."""
 
     config: Config
     dataset: Dataset
     device: torch.device
     processes: Processes
+    may_record: bool = True
 
     def __post_init__(self):
         settings = self.config.train
@@ -54,7 +55,8 @@ class Trainer:
         feed = training_feed(self.config, self.dataset, self.plan, self.device, self.processes)
         step = TrainingStep(self.config, self.model, self.loss, self.optimizer, self.average, feed, self.processes)
         self._feed = feed
-        self._run = RecordedStep(step) if records_graph(self.config, self.device, self.processes) else step
+        records = records_graph(self.config, self.device, self.processes) and self.may_record
+        self._step, self._run = step, RecordedStep(step) if records else step
         self.reads_every = UNREAD_STEPS if on_cuda and self.processes.count == 1 else 1
 
     def _check(self) -> None:
@@ -79,7 +81,7 @@ class Trainer:
 
     def advance(self) -> Tensor:
         """One optimizer step; returns its loss terms for `read`."""
-        with record_function("data"):
+        with self._step.region("data"):
             inputs = self._feed.inputs(self.step, is_last=self.step + 1 == self.total_steps)
             if self.processes.count > 1:
                 asked = float(self.stop.is_set())
@@ -89,6 +91,10 @@ class Trainer:
         values = self._run(inputs, derived_seed(self.config.train.seed, self.step, "dropout"))
         self.step += 1
         return values
+
+    def set_region(self, region) -> None:
+        """Makes the parts of a step run in blocks region(name): data, forward, loss, backward and optimizer."""
+        self._step.region = region
 
     def read(self, unread: list[Tensor]) -> list[dict[str, float]]:
         """The loss terms by name that the last len(unread) calls of advance returned. Raises InputError where one is

@@ -1,102 +1,72 @@
-// Greedy suppression of the segments of one group, hard and soft.
+// Hard suppression of the segments of one group.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <vector>
 
-#include "core/suppress_rules.h"
+#include "core/order.h"
+#include "core/segment_group.h"
+#include "core/suppress_greedy.h"
 
 namespace wtal {
 
-// Indices 0..count-1 by rising group, falling score, rising index; and where each group starts, with the end last.
-struct Ranking {
-  std::vector<int64_t> order;
-  std::vector<int64_t> begins;
-};
+using Greedy = int64_t (*)(const Arranged&, double threshold, double offset, int64_t* removed, uint32_t* kept);
 
-inline Ranking rank_by_group(const double* scores, const int64_t* groups, int64_t count) {
-  Ranking ranking{std::vector<int64_t>(count), {}};
-  std::iota(ranking.order.begin(), ranking.order.end(), int64_t{0});
-  std::sort(ranking.order.begin(), ranking.order.end(), [&](int64_t a, int64_t b) {
-    if (groups[a] != groups[b]) return groups[a] < groups[b];
-    return taken_before(scores[a], a, scores[b], b);
-  });
-  for (int64_t i = 0; i < count; ++i)
-    if (i == 0 || groups[ranking.order[i]] != groups[ranking.order[i - 1]]) ranking.begins.push_back(i);
-  ranking.begins.push_back(count);
-  return ranking;
-}
+class Suppressor {
+ public:
+  explicit Suppressor(Greedy greedy) : greedy_(greedy) {}
 
-// Segments that still wait for their turn, as separate arrays so that the overlap loop runs on vectors.
-struct Waiting {
-  std::vector<double> start, end, score;
-  std::vector<int64_t> index;
-
-  void resize(int64_t count) {
-    start.resize(count);
-    end.resize(count);
-    score.resize(count);
-    index.resize(count);
-  }
-  void move(int64_t from, int64_t to) {
-    start[to] = start[from];
-    end[to] = end[from];
-    score[to] = score[from];
-    index[to] = index[from];
-  }
-};
-
-// Calls keep(index) for each segment that stays, best first. ranked: indices of one group, best first.
-template <typename Keep>
-void suppress(const double* segments, const int64_t* ranked, int64_t count, double threshold, double offset, Waiting& waiting,
-              const Keep& keep) {
-  waiting.resize(count);
-  for (int64_t i = 0; i < count; ++i) {
-    waiting.start[i] = segments[2 * ranked[i]];
-    waiting.end[i] = segments[2 * ranked[i] + 1];
-    waiting.index[i] = ranked[i];
-  }
-  while (count > 0) {
-    keep(waiting.index[0]);
-    const double start = waiting.start[0], end = waiting.end[0];
-    int64_t left = 0;
-    for (int64_t i = 1; i < count; ++i)
-      if (!removes(temporal_iou(waiting.start[i], waiting.end[i], start, end, offset), threshold)) waiting.move(i, left++);
-    count = left;
-  }
-}
-
-// Calls keep(index, new score) for each segment that stays, best first; equal scores: the lower index.
-template <typename Keep>
-void suppress_softly(const double* segments, const double* scores, const int64_t* ranked, int64_t count, const Decay& decay,
-                     Waiting& waiting, const Keep& keep) {
-  waiting.resize(count);
-  int64_t size = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t index = ranked[i];
-    if (scores[index] < decay.min_score) continue;
-    waiting.start[size] = segments[2 * index];
-    waiting.end[size] = segments[2 * index + 1];
-    waiting.score[size] = scores[index];
-    waiting.index[size++] = index;
-  }
-  while (size > 0) {
-    int64_t best = 0;
-    for (int64_t i = 1; i < size; ++i)
-      if (taken_before(waiting.score[i], waiting.index[i], waiting.score[best], waiting.index[best])) best = i;
-    keep(waiting.index[best], waiting.score[best]);
-    const double start = waiting.start[best], end = waiting.end[best];
-    int64_t left = 0;
-    for (int64_t i = 0; i < size; ++i) {
-      if (i == best) continue;
-      const double iou = temporal_iou(waiting.start[i], waiting.end[i], start, end, decay.offset);
-      waiting.score[i] = decayed(waiting.score[i], iou, decay);
-      if (waiting.score[i] >= decay.min_score) waiting.move(i, left++);
+  // Positions of the segments that stay, best first: equal scores by rising position. Valid until the next call.
+  const std::vector<uint32_t>& keep(const SegmentGroup& group, double threshold, double offset) {
+    const int64_t count = group.count, padded = (count + kLanes - 1) / kLanes * kLanes;
+    resize(count, padded);
+    const uint64_t* by_score = order_by(group.score.data(), count, true, words_.data(), spare_.data());
+    for (int64_t rank = 0; rank < count; ++rank) best_[rank] = uint32_t(by_score[rank] & kPosition);
+    const bool by_time = count > kAllPairs;
+    if (by_time) {
+      const uint64_t* by_start = order_by(group.start.data(), count, false, words_.data(), spare_.data());
+      for (int64_t i = 0; i < count; ++i) {
+        const uint32_t position = uint32_t(by_start[i] & kPosition);
+        place_of_[position] = uint32_t(i);
+        start_[i] = group.start[position];
+        end_[i] = group.end[position];
+      }
+      for (int64_t rank = 0; rank < count; ++rank) place_[rank] = place_of_[best_[rank]];
+    } else {
+      for (int64_t rank = 0; rank < count; ++rank) {
+        start_[rank] = group.start[best_[rank]];
+        end_[rank] = group.end[best_[rank]];
+      }
     }
-    size = left;
+    const Arranged arranged{start_.data(), end_.data(), count, by_time ? place_.data() : nullptr};
+    kept_.resize(count);
+    kept_.resize(greedy_(arranged, threshold, offset, removed_.data(), kept_.data()));
+    for (uint32_t& rank : kept_) rank = best_[rank];
+    return kept_;
   }
-}
+
+ private:
+  static constexpr int64_t kAllPairs = 384;  // up to here comparing all pairs beats sorting by start
+
+  void resize(int64_t count, int64_t padded) {
+    start_.resize(padded);
+    end_.resize(padded);
+    std::fill(start_.begin() + count, start_.end(), 0.0);
+    std::fill(end_.begin() + count, end_.end(), 0.0);
+    removed_.assign(padded, 0);
+    words_.resize(count);
+    spare_.resize(count);
+    best_.resize(count);
+    place_.resize(count);
+    place_of_.resize(count);
+  }
+
+  Greedy greedy_;
+  std::vector<double> start_, end_;
+  std::vector<int64_t> removed_;
+  std::vector<uint64_t> words_, spare_;
+  std::vector<uint32_t> best_, place_, place_of_, kept_;
+};
 
 }  // namespace wtal

@@ -12,7 +12,8 @@ WTAL_INLINE Real temporal_iou(Real start_a, Real end_a, Real start_b, Real end_b
   const Real overlap = (end_a < end_b ? end_a : end_b) - (start_a > start_b ? start_a : start_b) + offset;
   const Real inter = overlap > Real(0) ? overlap : Real(0);
   const Real length = (end_a - start_a + offset) + (end_b - start_b + offset) - inter;
-  return length > Real(0) ? inter / length : Real(0);
+  const Real ratio = inter / (length > Real(0) ? length : Real(1));  // without a branch, so that loops become vectors
+  return length > Real(0) ? ratio : Real(0);
 }
 
 }  // namespace wtal

@@ -1,3 +1,7 @@
+#include "cpu/temporal_nms.h"
+
+#include <memory>
+
 #include "core/suppress.h"
 #include "cpu/segments.h"
 
@@ -5,34 +9,32 @@ namespace {
 
 using namespace wtal;
 
-constexpr int64_t kGroupsPerThread = 8;
-
 Tensor temporal_nms(const Tensor& segments,  // [N, 2]
                     const Tensor& scores,    // [N]
                     const Tensor& groups,    // [N]
                     double tiou_threshold, double offset) {
-  const int64_t count = segments.size(0);
-  const Tensor bounds = as_segments(segments), values = as_scores(scores, count), names = index_vector(groups, count, scores);
-  const Ranking ranking = rank_by_group(doubles(values), integers(names), count);
-  const int64_t group_count = int64_t(ranking.begins.size()) - 1;
-
-  std::vector<int64_t> kept(count), kept_of(group_count);  // each group writes from its own begin
-  torch::stable::parallel_for(0, group_count, kGroupsPerThread, [&](int64_t begin, int64_t end) {
-    Waiting waiting;
+  const GroupedSegments grouped(segments, scores, groups);
+  const Groups& gathered = grouped.groups();
+  const auto kept = std::make_unique_for_overwrite<int64_t[]>(grouped.count());  // each group writes from its own begin
+  std::vector<int64_t> kept_of(gathered.size());
+  grouped.for_groups([&](int64_t begin, int64_t end) {
+    SegmentGroup segments_of_group;
+    Suppressor suppressor(WTAL_FASTEST(suppress));
     for (int64_t group = begin; group < end; ++group) {
-      const int64_t first = ranking.begins[group];
-      int64_t* out = kept.data() + first;
-      suppress(doubles(bounds), ranking.order.data() + first, ranking.begins[group + 1] - first, tiou_threshold, offset, waiting,
-               [&](int64_t index) { *out++ = index; });
-      kept_of[group] = out - kept.data() - first;
+      grouped.read(group, segments_of_group);
+      const int64_t first = gathered.begins[group];
+      int64_t* out = kept.get() + first;
+      for (const uint32_t position : suppressor.keep(segments_of_group, tiou_threshold, offset))
+        *out++ = gathered.row(first + position);
+      kept_of[group] = out - kept.get() - first;
     }
   });
 
   const int64_t total = std::accumulate(kept_of.begin(), kept_of.end(), int64_t{0});
-  Tensor result = torch::stable::new_empty(scores, {total}, ScalarType::Long);
+  Tensor result = empty_vector(total, aoti_torch_dtype_int64());
   int64_t* out = mutable_integers(result);
-  for (int64_t group = 0; group < group_count; ++group)
-    out = std::copy_n(kept.data() + ranking.begins[group], kept_of[group], out);
+  for (int64_t group = 0; group < gathered.size(); ++group)
+    out = std::copy_n(kept.get() + gathered.begins[group], kept_of[group], out);
   return result;
 }
 

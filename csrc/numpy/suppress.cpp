@@ -1,7 +1,9 @@
 #include "core/suppress.h"
 
-#include <cmath>
 #include <string>
+
+#include "core/groups.h"
+#include "core/suppress_softly.h"
 
 #include "numpy/bindings.h"
 
@@ -22,6 +24,22 @@ void check(const std::string& name, const Array<double>& segments, const Array<d
   const auto finite = [](double value) { return std::isfinite(value); };
   require(std::all_of(segments.data(), segments.data() + segments.size(), finite), name + ": segments must be finite");
   require(std::all_of(scores.data(), scores.data() + scores.size(), finite), name + ": scores must be finite");
+  bool ordered = true;
+  for (int64_t i = 0; i < scores.size(); ++i) ordered &= segments.data()[2 * i] <= segments.data()[2 * i + 1];
+  require(ordered, name + ": segments must have end >= start");
+}
+
+// The segments of one group.
+void read(const wtal::Groups& groups, int64_t group, const Array<double>& segments, const Array<double>& scores,
+          wtal::SegmentGroup& into) {
+  const int64_t first = groups.begins[group];
+  into.resize(groups.begins[group + 1] - first);
+  for (int64_t i = 0; i < into.count; ++i) {
+    const int64_t row = groups.row(first + i);
+    into.start[i] = segments.data()[2 * row];
+    into.end[i] = segments.data()[2 * row + 1];
+    into.score[i] = scores.data()[row];
+  }
 }
 
 template <typename T>
@@ -37,12 +55,13 @@ Array<int64_t> temporal_nms(const Array<double>& segments,  // [N, 2] start, end
   std::vector<int64_t> kept;
   {
     const pybind11::gil_scoped_release unlocked;
-    const wtal::Ranking ranking = wtal::rank_by_group(scores.data(), groups.data(), scores.size());
-    wtal::Waiting waiting;
-    for (size_t group = 0; group + 1 < ranking.begins.size(); ++group) {
-      const int64_t first = ranking.begins[group];
-      wtal::suppress(segments.data(), ranking.order.data() + first, ranking.begins[group + 1] - first, tiou_threshold,
-                     offset, waiting, [&](int64_t index) { kept.push_back(index); });
+    const wtal::Groups gathered = wtal::gather_groups(groups.data(), groups.size());
+    wtal::SegmentGroup segments_of_group;
+    wtal::Suppressor suppressor(&wtal::suppress_greedily);
+    for (int64_t group = 0; group < gathered.size(); ++group) {
+      read(gathered, group, segments, scores, segments_of_group);
+      for (const uint32_t position : suppressor.keep(segments_of_group, tiou_threshold, offset))
+        kept.push_back(gathered.row(gathered.begins[group] + position));
     }
   }
   return as_array(kept);
@@ -60,15 +79,15 @@ pybind11::tuple soft_temporal_nms(const Array<double>& segments,  // [N, 2] star
   std::vector<double> new_scores;
   {
     const pybind11::gil_scoped_release unlocked;
-    const wtal::Ranking ranking = wtal::rank_by_group(scores.data(), groups.data(), scores.size());
-    wtal::Waiting waiting;
-    for (size_t group = 0; group + 1 < ranking.begins.size(); ++group) {
-      const int64_t first = ranking.begins[group];
-      wtal::suppress_softly(segments.data(), scores.data(), ranking.order.data() + first,
-                            ranking.begins[group + 1] - first, decay, waiting, [&](int64_t index, double score) {
-                              kept.push_back(index);
-                              new_scores.push_back(score);
-                            });
+    const wtal::Groups gathered = wtal::gather_groups(groups.data(), groups.size());
+    wtal::SegmentGroup segments_of_group;
+    std::vector<int64_t> waiting;
+    for (int64_t group = 0; group < gathered.size(); ++group) {
+      read(gathered, group, segments, scores, segments_of_group);
+      wtal::suppress_softly(segments_of_group, decay, waiting, [&](int64_t position, double score) {
+        kept.push_back(gathered.row(gathered.begins[group] + position));
+        new_scores.push_back(score);
+      });
     }
   }
   return pybind11::make_tuple(as_array(kept), as_array(new_scores));

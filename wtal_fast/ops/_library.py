@@ -28,14 +28,14 @@ _references: dict[str, object] = {}
 def define(schema: str, *, reference, fake):
     """Defines the op `schema`, with its plain-PyTorch `reference` for every device and its shape function `fake`.
 
-    Returns the callable torch.ops.wtal_fast.<name>. Compiled kernels replace the reference on their device.
+    Returns the callable torch.ops.wtal_fast.<name>.default. Compiled kernels replace the reference on their device.
     """
     name = schema.partition("(")[0]
     _definitions.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     _definitions.impl(name, reference, "CompositeExplicitAutograd")
     torch.library.register_fake(f"{NAMESPACE}::{name}", fake)
     _references[name] = reference
-    return getattr(getattr(torch.ops, NAMESPACE), name)
+    return getattr(getattr(torch.ops, NAMESPACE), name).default
 
 
 def differentiable(name: str, *, backward, setup_context) -> None:

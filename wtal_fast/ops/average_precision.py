@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops.temporal_iou import check_groups, check_ordered, check_scores, check_segments, paired_iou
+from wtal_fast.ops.temporal_iou import (
+    check_finite,
+    check_groups,
+    check_ordered,
+    check_scores,
+    check_segments,
+    paired_iou,
+)
 from wtal_fast.ops.temporal_nms import rank
 
 
@@ -37,6 +44,7 @@ def _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_
         check_segments(op, name, segments)
         check_ordered(op, name, segments)
     check_scores(op, "pred_scores", pred_scores, len(pred_segments))
+    check_finite(op, "pred_scores", pred_scores)
     check_groups(op, "pred_groups", pred_groups, len(pred_segments))
     check_groups(op, "gt_groups", gt_groups, len(gt_segments))
     devices = {str(t.device) for t in (pred_segments, pred_scores, pred_groups, gt_segments, gt_groups)}

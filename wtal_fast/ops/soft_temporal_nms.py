@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wtal_fast.ops import _library
 from wtal_fast.ops.temporal_iou import paired_iou
-from wtal_fast.ops.temporal_nms import check_suppression, leaders, rank
+from wtal_fast.ops.temporal_nms import check_suppression, check_values, leaders, rank
 
 _METHODS = ("linear", "gaussian")
 
@@ -32,12 +32,17 @@ def soft_temporal_nms(segments: Tensor, scores: Tensor, tiou_threshold: float = 
         raise ValueError(f"soft_temporal_nms: sigma must be > 0, got {sigma}")
     if not min_score >= 0:
         raise ValueError(f"soft_temporal_nms: min_score must be >= 0, got {min_score}")
-    return _soft_temporal_nms(segments.detach(), scores.detach(), groups, float(tiou_threshold), float(offset), method,
-                              float(sigma), float(min_score))
+    try:
+        return _soft_temporal_nms(segments.detach(), scores.detach(), groups, tiou_threshold, offset, method, sigma,
+                                  min_score)
+    except RuntimeError:
+        check_values("soft_temporal_nms", segments, scores)
+        raise
 
 
 def _reference(segments: Tensor, scores: Tensor, groups: Tensor, tiou_threshold: float, offset: float, method: str,
                sigma: float, min_score: float) -> tuple[Tensor, Tensor]:
+    check_values("soft_temporal_nms", segments, scores)
     new_scores = scores.double()
     waiting = torch.nonzero(new_scores >= min_score).squeeze(1)  # [N'] rising index
     kept = []

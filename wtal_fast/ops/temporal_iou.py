@@ -43,12 +43,16 @@ def check_ordered(op: str, name: str, segments: Tensor) -> None:
 
 
 def check_scores(op: str, name: str, scores: Tensor, count: int) -> None:
-    """Raises unless `scores` is a floating point tensor [count] without NaN or infinity."""
+    """Raises unless `scores` is a floating point tensor [count]."""
     if not isinstance(scores, Tensor) or not scores.is_floating_point():
         found = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
         raise TypeError(f"{op}: {name} must be a floating point tensor, got {found}")
     if scores.shape != (count,):
         raise ValueError(f"{op}: {name} must be [{count}], one a segment, got {list(scores.shape)}")
+
+
+def check_finite(op: str, name: str, scores: Tensor) -> None:
+    """Raises where a score is NaN or infinite. Reads the values, so it is skipped while tracing."""
     if not torch.compiler.is_compiling() and not bool(scores.isfinite().all()):
         row = int((~scores.isfinite()).nonzero()[0])
         raise ValueError(f"{op}: {name} must be finite, got {float(scores[row])} in row {row}")

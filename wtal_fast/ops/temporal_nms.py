@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops.temporal_iou import check_groups, check_ordered, check_scores, check_segments, paired_iou
+from wtal_fast.ops.temporal_iou import (
+    check_finite,
+    check_groups,
+    check_ordered,
+    check_scores,
+    check_segments,
+    paired_iou,
+)
 
 
 def temporal_nms(segments: Tensor, scores: Tensor, tiou_threshold: float, groups: Tensor | None = None,
@@ -21,18 +28,25 @@ def temporal_nms(segments: Tensor, scores: Tensor, tiou_threshold: float, groups
     Raises ValueError or TypeError for wrong shapes, dtypes, devices, NaN, infinity, or end < start.
     """
     groups = check_suppression("temporal_nms", segments, scores, tiou_threshold, groups, offset)
-    return _temporal_nms(segments.detach(), scores.detach(), groups, float(tiou_threshold), float(offset))
+    try:
+        return _temporal_nms(segments, scores, groups, tiou_threshold, offset)
+    except RuntimeError:
+        check_values("temporal_nms", segments, scores)
+        raise
 
 
 def check_suppression(op: str, segments: Tensor, scores: Tensor, tiou_threshold: float, groups: Tensor | None,
                       offset: float) -> Tensor:
-    """Validates the arguments NMS and soft-NMS share; returns the groups."""
+    """Validates the arguments NMS and soft-NMS share; returns the groups.
+
+    The values of tensors on the CPU are left to the kernels, which refuse bad ones while they read them.
+    """
     check_segments(op, "segments", segments)
-    check_ordered(op, "segments", segments)
-    check_scores(op, "scores", scores, len(segments))
+    count = segments.shape[0]
+    check_scores(op, "scores", scores, count)
     if groups is None:
-        groups = torch.zeros(len(segments), dtype=torch.int64, device=segments.device)
-    check_groups(op, "groups", groups, len(segments))
+        groups = torch.zeros(count, dtype=torch.int64, device=segments.device)
+    check_groups(op, "groups", groups, count)
     if not (segments.device == scores.device == groups.device):
         raise ValueError(f"{op}: segments, scores and groups must be on one device, got {segments.device}, "
                          f"{scores.device}, {groups.device}")
@@ -40,7 +54,15 @@ def check_suppression(op: str, segments: Tensor, scores: Tensor, tiou_threshold:
         raise ValueError(f"{op}: tiou_threshold must be > 0, got {tiou_threshold}")
     if not 0 <= offset < float("inf"):
         raise ValueError(f"{op}: offset must be >= 0 seconds, got {offset}")
+    if not segments.is_cpu:
+        check_values(op, segments, scores)
     return groups
+
+
+def check_values(op: str, segments: Tensor, scores: Tensor) -> None:
+    """Raises ValueError where a segment or score is not finite or a segment ends before it starts."""
+    check_ordered(op, "segments", segments)
+    check_finite(op, "scores", scores)
 
 
 def rank(scores: Tensor, groups: Tensor) -> Tensor:
@@ -58,6 +80,7 @@ def leaders(ranked: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reference(segments: Tensor, scores: Tensor, groups: Tensor, tiou_threshold: float, offset: float) -> Tensor:
+    check_values("temporal_nms", segments, scores)
     order = rank(scores, groups)
     waiting, kept = order, []
     while len(waiting):

@@ -1,0 +1,75 @@
+"""Compiled temporal_nms against its reference: groups that are searched by time, names and layouts of any kind."""
+
+import pytest
+import torch
+
+from wtal_fast.ops import temporal_nms, use_backend
+
+
+def crowd(kind: str, count: int = 450):
+    """Segments [N, 2] and scores [N] of one group large enough to be searched by time."""
+    draw = torch.Generator().manual_seed(len(kind))
+    start = (torch.rand(count, generator=draw, dtype=torch.float64) * 120).mul(16).round() / 16
+    length = (torch.rand(count, generator=draw, dtype=torch.float64) * 10).mul(16).round() / 16
+    scores = torch.rand(count, generator=draw, dtype=torch.float64)
+    if kind == "equal scores":
+        scores = (scores * 3).round()
+    elif kind == "one outlier":
+        start[5], length[9] = 1e9, 1e8
+    elif kind == "zero lengths":
+        length[::2] = 0
+    elif kind == "before zero":
+        start -= 60
+    elif kind == "huge":
+        start, length = start * 1e300, length * 1e300
+    elif kind == "tiny":
+        start, length = start * 1e-300, length * 1e-300
+    elif kind == "scores in the last bits":
+        scores = 1 + scores * 1e-12
+    return torch.stack([start, start + length], dim=1), scores
+
+
+@pytest.mark.parametrize("threshold, offset", [(0.3, 0.0), (0.7, 1.0), (1e-9, 0.0), (2.0, 1.0)])
+@pytest.mark.parametrize("kind", ["plain", "equal scores", "one outlier", "zero lengths", "before zero", "huge", "tiny",
+                                  "scores in the last bits"])
+def test_large_groups(kernels, kind, threshold, offset):
+    segments, scores = crowd(kind)
+    kept = temporal_nms(segments, scores, threshold, offset=offset)
+    with use_backend("reference"):
+        assert torch.equal(kept, temporal_nms(segments, scores, threshold, offset=offset))
+
+
+@pytest.mark.parametrize("names", ["in order", "shuffled", "far apart", "negative"])
+def test_groups_of_any_name_and_order_on_any_number_of_threads(kernels, names):
+    segments, scores = crowd("plain", 4500)
+    draw = torch.Generator().manual_seed(3)
+    groups = torch.randint(0, 40, (len(scores),), generator=draw)
+    if names == "in order":
+        groups = groups.sort().values
+    elif names == "far apart":
+        groups = groups * 2**57 - 2**61
+    elif names == "negative":
+        groups = -groups
+    threads, found = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.append(temporal_nms(segments, scores, 0.4, groups))
+    torch.set_num_threads(threads)
+    with use_backend("reference"):
+        found.append(temporal_nms(segments, scores, 0.4, groups))
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_strided_arguments_of_every_type(kernels, dtype):
+    segments, scores = crowd("plain", 500)
+    segments, scores = segments.to(dtype), scores.to(dtype)
+    kept = temporal_nms(segments, scores, 0.4)
+    assert torch.equal(temporal_nms(segments.T.contiguous().T, scores.repeat_interleave(2)[::2], 0.4), kept)
+    assert torch.equal(temporal_nms(segments.double(), scores.double(), 0.4), kept)
+
+
+def test_no_gradient_is_asked_for(kernels):
+    segments, scores = crowd("plain", 20)
+    plain = temporal_nms(segments, scores, 0.5)
+    assert torch.equal(temporal_nms(segments.requires_grad_() * 1, scores.requires_grad_() * 1, 0.5), plain)

@@ -98,7 +98,7 @@ def test_autocast_runs_in_bfloat16():
 @pytest.mark.parametrize("official", [False, True])
 def test_registration(official):
     x, affinity, weight, _ = (tensor.requires_grad_() for tensor in inputs(2, 5, 4, 3, 3, torch.float32))
-    torch.library.opcheck(KERNEL, (x, affinity, weight, official))
+    torch.library.opcheck(KERNEL, (x, affinity, weight, None, official))
     for input_grad in (True, False):
         torch.library.opcheck(BACKWARD, (torch.randn(2, 5, 3), x.detach(), affinity.detach(), weight.detach(), official,
                                          input_grad))

@@ -25,6 +25,7 @@ from wtal_fast.models.layers import (
 from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 from wtal_fast.ops.local_affinity import local_affinity
 from wtal_fast.ops.topk_mean import topk_mean
+from wtal_fast.ops.two_branch_conv1d import two_branch_conv1d
 from wtal_fast.structures import CASOutput
 
 _FILTER = [f"filter_module.conv_{layer}.0.{kind}" for layer in (1, 2) for kind in ("weight", "bias")]
@@ -41,7 +42,7 @@ class EmbeddingModule(nn.Module):
         self.conv_2 = TemporalConv(hidden_dim, embedding_dim, 3)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
-        hidden = zero_padding(F.leaky_relu(self.conv_1(x), LEAKY_SLOPE), padding)
+        hidden = zero_padding(F.leaky_relu(self.conv_1(x), LEAKY_SLOPE, inplace=True), padding)
         return zero_padding(F.normalize(self.conv_2(hidden), dim=-1), padding)
 
 
@@ -53,8 +54,6 @@ class AffinityConv(TemporalConv):
         self.layout = layout
 
     def forward(self, x: Tensor, affinity: Tensor | None) -> Tensor:
-        if affinity is None:
-            return super().forward(x)
         return affinity_conv1d(x, affinity, self.weight, layout=self.layout)
 
 
@@ -68,8 +67,17 @@ class BaseModule(nn.Module):
         self.dropout = ShardedDropout(dropout)
 
     def forward(self, x: Tensor, affinity: Tensor | None, padding: Tensor | None) -> tuple[Tensor, Tensor]:
-        first = zero_padding(F.leaky_relu(self.conv_1(x, affinity), LEAKY_SLOPE), padding)
-        return first, self.dropout(F.leaky_relu(self.conv_2(first, affinity), LEAKY_SLOPE))
+        first = zero_padding(F.leaky_relu(self.conv_1(x, affinity), LEAKY_SLOPE, inplace=True), padding)
+        return first, self.dropout(F.leaky_relu(self.conv_2(first, affinity), LEAKY_SLOPE, inplace=True))
+
+    def both_branches(self, x: Tensor, foreground: Tensor, affinity: Tensor | None,
+                      padding: Tensor | None) -> tuple[Tensor, Tensor]:
+        """forward(x)[1] and forward(foreground * x)[1] with shared products; the first draws its dropout first."""
+        first = two_branch_conv1d(x, foreground, self.conv_1.weight, None, affinity, self.conv_1.layout, LEAKY_SLOPE)
+        twice = None if affinity is None else torch.cat([affinity, affinity])  # [2 B, T, h]
+        hidden = self.conv_2(zero_padding(first, padding).flatten(0, 1), twice)  # [2, B, T, H] -> [2 B, T, H]
+        base, suppressed = F.leaky_relu(hidden, LEAKY_SLOPE, inplace=True).unflatten(0, (2, -1)).unbind()
+        return self.dropout(base), self.dropout(suppressed)
 
 
 class ClassifierModule(nn.Module):
@@ -123,15 +131,14 @@ class BackTAL(nn.Module):
         if self.embedding_module is not None:
             embedding = self.embedding_module(x, padding)  # [B, T, E], of the unsuppressed features for both branches
             affinity = local_affinity(embedding, self.kernel_size)  # [B, T, h]
-        base = base_video = None
         if self.training:
-            base = self.classifier_module(self.base_module(x, affinity, padding)[1], padding)
-            base_video = topk_mean(base, k, lengths)
+            branches = self.base_module.both_branches(x, foreground, affinity, padding)
+            base, cas = (self.classifier_module(hidden, padding) for hidden in branches)  # [B, T, C+1] each
+            base_video, video = topk_mean(base, k, lengths), topk_mean(cas, k, lengths)  # [B, C+1] each
+            return CASOutput(cas, video, base, base_video, foreground, embedding)
         first, last = self.base_module(x * foreground.unsqueeze(-1), affinity, padding)
         cas = self.classifier_module(last, padding)  # [B, T, C+1]
         video = topk_mean(cas, k, lengths)
-        if self.training:
-            return CASOutput(cas, video, base, base_video, foreground, embedding)
         magnitude = torch.linalg.vector_norm(first, dim=-1)  # [B, T]
         return CASOutput(cas, video, foreground=foreground, embedding=embedding, magnitude=magnitude, features=first)
 

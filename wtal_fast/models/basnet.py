@@ -16,11 +16,13 @@ from wtal_fast.models.layers import (
     TemporalConv,
     check_input,
     divided_snippets,
+    leaky_relu,
     padding_mask,
     widths,
     zero_padding,
 )
 from wtal_fast.ops.topk_mean import topk_mean
+from wtal_fast.ops.two_branch_conv1d import two_branch_conv1d
 from wtal_fast.structures import CASOutput
 
 _FILTER = [f"filter_module.conv_{layer}.0.{kind}" for layer in (1, 2) for kind in ("weight", "bias")]
@@ -32,13 +34,23 @@ class CASModule(nn.Module):
 
     def __init__(self, feature_dim: int, hidden_dim: int, num_outputs: int, dropout: float):
         super().__init__()
-        self.conv_1 = nn.Sequential(TemporalConv(feature_dim, hidden_dim, 3), nn.LeakyReLU(LEAKY_SLOPE))
-        self.conv_2 = nn.Sequential(TemporalConv(hidden_dim, hidden_dim, 3), nn.LeakyReLU(LEAKY_SLOPE))
+        self.conv_1 = nn.Sequential(TemporalConv(feature_dim, hidden_dim, 3), leaky_relu())
+        self.conv_2 = nn.Sequential(TemporalConv(hidden_dim, hidden_dim, 3), leaky_relu())
         self.conv_3 = nn.Sequential(TemporalConv(hidden_dim, num_outputs, 1, bias=False))
         self.dropout = ShardedDropout(dropout)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
-        hidden = self.conv_2(zero_padding(self.conv_1(x), padding))
+        return self._classify(self.conv_2(zero_padding(self.conv_1(x), padding)), padding)
+
+    def both_branches(self, x: Tensor, foreground: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
+        """forward(x) and forward(foreground * x) with shared products; the dropout of the first is drawn first."""
+        conv = self.conv_1[0]
+        first = two_branch_conv1d(x, foreground, conv.weight, conv.bias, slope=LEAKY_SLOPE)  # [2, B, T, H]
+        hidden = self.conv_2(zero_padding(first, padding).flatten(0, 1))  # [2 B, T, H]
+        base, suppressed = hidden.unflatten(0, (2, -1)).unbind()
+        return self._classify(base, padding), self._classify(suppressed, padding)
+
+    def _classify(self, hidden: Tensor, padding: Tensor | None) -> Tensor:
         return zero_padding(self.conv_3(self.dropout(hidden)), padding)
 
 
@@ -75,16 +87,16 @@ class BaSNet(nn.Module):
         padding = padding_mask(lengths, num_snippets)
         k = divided_snippets(lengths, num_snippets, self.pool_divisor)
         x = zero_padding(features, padding)
-        suppressed = self.branches in ("both", "suppression")
-        foreground = zero_padding(self.filter_module(x), padding) if suppressed else None  # [B, T]
-        base = base_video = None
-        if not suppressed or self.branches == "both" and self.training:
+        if self.branches in ("base", "base_background"):
             base = self.cas_module(x, padding)  # [B, T, C(+1)]
-            base_video = topk_mean(base, k, lengths)  # [B, C(+1)]
-        if not suppressed:
-            return CASOutput(base, base_video)
+            return CASOutput(base, topk_mean(base, k, lengths))
+        foreground = zero_padding(self.filter_module(x), padding)  # [B, T]
+        if self.branches == "both" and self.training:
+            base, cas = self.cas_module.both_branches(x, foreground, padding)  # [B, T, C+1] each
+            base_video, video = topk_mean(base, k, lengths), topk_mean(cas, k, lengths)  # [B, C+1] each
+            return CASOutput(cas, video, base, base_video, foreground)
         cas = self.cas_module(x * foreground.unsqueeze(-1), padding)
-        return CASOutput(cas, topk_mean(cas, k, lengths), base, base_video, foreground)
+        return CASOutput(cas, topk_mean(cas, k, lengths), foreground=foreground)
 
     @classmethod
     def widths_of(cls, shapes: dict[str, tuple[int, ...]]) -> dict | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 
 LEAKY_SLOPE = 0.01
 
@@ -16,10 +17,12 @@ class TemporalConv(nn.Conv1d):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A 2-d convolution over [B, C, 1, T] in channels-last memory, which is [B, T, C]: no transposed copy.
-        image = x.transpose(1, 2).unsqueeze(2)  # [B, T, C] -> [B, C, 1, T]
-        out = F.conv2d(image, self.weight.unsqueeze(2), self.bias, padding=(0, self.padding[0]))
-        return out.squeeze(2).transpose(1, 2)  # [B, C', 1, T] -> [B, T, C']
+        return affinity_conv1d(x, None, self.weight, self.bias)
+
+
+def leaky_relu() -> nn.LeakyReLU:
+    """The networks' activation, in place: convolutions do not keep their output."""
+    return nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
 
 
 class ShardedDropout(nn.Module):
@@ -53,7 +56,7 @@ class FilterModule(nn.Module):
 
     def __init__(self, feature_dim: int, filter_dim: int):
         super().__init__()
-        self.conv_1 = nn.Sequential(TemporalConv(feature_dim, filter_dim, 1), nn.LeakyReLU(LEAKY_SLOPE))
+        self.conv_1 = nn.Sequential(TemporalConv(feature_dim, filter_dim, 1), leaky_relu())
         self.conv_2 = nn.Sequential(TemporalConv(filter_dim, 1, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,14 +73,16 @@ def check_input(name: str, features: Tensor, lengths: Tensor | None, feature_dim
 
 
 def padding_mask(lengths: Tensor | None, num_snippets: int) -> Tensor | None:
-    """[B, T] bool, True from lengths[b] on; None where nothing is padded."""
+    """[B, T] bool, True from lengths[b] on; None where nothing is padded, as far as that can be told for free."""
     if lengths is None:
+        return None
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool((lengths == num_snippets).all()):
         return None
     return torch.arange(num_snippets, device=lengths.device) >= lengths[:, None]
 
 
 def zero_padding(x: Tensor, padding: Tensor | None) -> Tensor:
-    """x [B, T] or [B, T, C] with zeros where `padding` is True, as the convolutions see beyond a video's end."""
+    """x [B, T] or [..., B, T, C] with zeros where `padding` is True, as the convolutions see beyond a video's end."""
     if padding is None:
         return x
     return x.masked_fill(padding if x.dim() == 2 else padding.unsqueeze(-1), 0)

@@ -26,7 +26,7 @@ class CASModule(nn.Module):
 
     def __init__(self, feature_dim: int, hidden_dim: int, num_classes: int, dropout: float):
         super().__init__()
-        self.conv = nn.Sequential(TemporalConv(feature_dim, hidden_dim, 3), nn.ReLU())
+        self.conv = nn.Sequential(TemporalConv(feature_dim, hidden_dim, 3), nn.ReLU(inplace=True))
         self.classifier = nn.Sequential(TemporalConv(hidden_dim, num_classes, 1, bias=False))
         self.dropout = ShardedDropout(dropout)
 

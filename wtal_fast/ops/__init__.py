@@ -12,6 +12,7 @@ from wtal_fast.ops.temporal_nms import temporal_nms
 from wtal_fast.ops.topk_mask import topk_mask
 from wtal_fast.ops.topk_mean import topk_mean
 from wtal_fast.ops.topk_select_mean import topk_select_mean
+from wtal_fast.ops.two_branch_conv1d import two_branch_conv1d
 
 __all__ = [
     "affinity_conv1d",
@@ -24,6 +25,7 @@ __all__ = [
     "topk_mask",
     "topk_mean",
     "topk_select_mean",
+    "two_branch_conv1d",
     "use_backend",
 ]
 

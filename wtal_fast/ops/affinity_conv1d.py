@@ -1,4 +1,4 @@
-"""Temporal convolution whose taps are weighted, snippet by snippet, by the affinity with the neighbours."""
+"""Temporal convolution, its taps weighted, snippet by snippet, by the affinity with the neighbours."""
 
 from __future__ import annotations
 
@@ -8,170 +8,148 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
+from wtal_fast.ops._products import by_onednn, product, video_blocks
+from wtal_fast.ops.affinity_columns import affinity_columns, affinity_columns_backward, channel_blocks, windows
 from wtal_fast.ops.local_affinity import check_kernel_size
 
 LAYOUTS = ("paper", "official")
 
 
-def affinity_conv1d(x: Tensor, affinity: Tensor, weight: Tensor, bias: Tensor | None = None,
+def affinity_conv1d(x: Tensor, affinity: Tensor | None, weight: Tensor, bias: Tensor | None = None,
                     layout: Literal["paper", "official"] = "paper") -> Tensor:
     """Temporal convolution of features that are first scaled by the affinity with the output snippet.
 
-    x [B, T, Cin]; affinity [B, T, h] of the output snippet t with its neighbours t - h // 2 .. t + h // 2, h odd;
-    weight [Cout, Cin, h]; bias [Cout] or None. x is zero outside 0..T-1. Returns [B, T, Cout]:
-    out[t, o] = bias[o] + sum_{c, i} weight[o, c, i] x[t + i - h // 2, c] affinity[t, q(c, i)].
+    x [B, T, Cin]; affinity [B, T, h] of the output snippet t with its neighbours t - h // 2 .. t + h // 2, h odd, or
+    None for an ordinary convolution; weight [Cout, Cin, h]; bias [Cout] or None. x is zero outside 0..T-1.
+    Returns [B, T, Cout]: out[t, o] = bias[o] + sum_{c, i} weight[o, c, i] x[t + i - h // 2, c] affinity[t, q(c, i)].
     layout "paper" (BackTAL paper Eq. 15-16): q = i, each tap has its own neighbour's affinity.
     layout "official" (BackTAL's released code and checkpoints): q = (c h + i) // Cin, so the first of h blocks of
     channels takes the affinity of the leftmost neighbour at every tap, and so on.
-    Differentiable once in all four tensors. Runs in bfloat16 under autocast.
+    Computed as one matrix product of the scaled neighbours, a few videos at a time on a CPU: nothing is unfolded for
+    the whole batch or kept for the gradient. Differentiable once in all tensors. Runs in bfloat16 under autocast.
     Raises ValueError or TypeError for wrong shapes, dtypes, devices or layout.
     """
-    _check(x, affinity, weight, bias, layout)
-    out = _affinity_conv1d(x, affinity, weight, layout == "official")
+    check_convolution("affinity_conv1d", x, weight, bias, layout, affinity=affinity)
+    return _affinity_conv1d(x, affinity, weight, bias, layout == "official")
+
+
+def check_convolution(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, layout: str,
+                      **of_snippets: Tensor | None) -> None:
+    """Raises what affinity_conv1d says. of_snippets: affinity [B, T, h] and foreground [B, T], as far as there are."""
+    if x.dim() != 3:
+        raise ValueError(f"{op}: x must be [B, T, Cin], got {list(x.shape)}")
+    if weight.dim() != 3 or weight.shape[1] != x.shape[2]:
+        raise ValueError(f"{op}: weight must be [Cout, {x.shape[2]}, h], got {list(weight.shape)}")
+    check_kernel_size(op, int(weight.shape[2]))
+    shapes = {"affinity": ("[B, T, h]", (x.shape[0], x.shape[1], weight.shape[2])),
+              "foreground": ("[B, T]", (x.shape[0], x.shape[1])), "bias": ("[Cout]", (weight.shape[0],))}
+    tensors = {name: tensor for name, tensor in (of_snippets | {"bias": bias}).items() if tensor is not None}
+    for name, tensor in tensors.items():
+        axes, wanted = shapes[name]
+        if tuple(tensor.shape) != wanted:
+            raise ValueError(f"{op}: {name} must be {axes} = {list(wanted)}, got {list(tensor.shape)}")
+    for name, tensor in ({"x": x, "weight": weight} | tensors).items():
+        if not tensor.is_floating_point():
+            raise TypeError(f"{op}: {name} must be floating point, got {tensor.dtype}")
+        if tensor.device != x.device:
+            raise ValueError(f"{op}: {name} must be on the device of x, {x.device}, got {tensor.device}")
+        if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise TypeError(f"{op}: {name} must have the dtype of x, {x.dtype}, got {tensor.dtype}")
+    if layout not in LAYOUTS:
+        raise ValueError(f"{op}: layout must be one of {LAYOUTS}, got {layout!r}")
+
+
+def plain_affinity_conv1d(x: Tensor, affinity: Tensor | None, weight: Tensor, bias: Tensor | None,
+                          official: bool) -> Tensor:
+    """The formula as a sum over taps and affinity columns, for tests and comparison: one product for each."""
+    out = x.new_zeros(*x.shape[:2], weight.shape[0])
+    for tap, column, channel in channel_blocks(x.shape[2], weight.shape[2], official):
+        at, neighbour = windows(x.shape[1], tap, weight.shape[2])
+        part = x[:, neighbour, channel] @ weight[:, channel, tap].t()
+        out[:, at] += part if affinity is None else part * affinity[:, at, column, None]
     return out if bias is None else out + bias
 
 
-def _check(x: Tensor, affinity: Tensor, weight: Tensor, bias: Tensor | None, layout: str) -> None:
-    if x.dim() != 3:
-        raise ValueError(f"affinity_conv1d: x must be [B, T, Cin], got {list(x.shape)}")
-    if weight.dim() != 3 or weight.shape[1] != x.shape[2]:
-        raise ValueError(f"affinity_conv1d: weight must be [Cout, {x.shape[2]}, h], got {list(weight.shape)}")
-    check_kernel_size("affinity_conv1d", int(weight.shape[2]))
-    wanted = (x.shape[0], x.shape[1], weight.shape[2])
-    if tuple(affinity.shape) != wanted:
-        raise ValueError(f"affinity_conv1d: affinity must be [B, T, h] = {list(wanted)}, got {list(affinity.shape)}")
-    if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-        raise ValueError(f"affinity_conv1d: bias must be [Cout] = [{weight.shape[0]}], got {list(bias.shape)}")
-    tensors = {"x": x, "affinity": affinity, "weight": weight} | ({} if bias is None else {"bias": bias})
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            raise TypeError(f"affinity_conv1d: {name} must be floating point, got {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"affinity_conv1d: {name} must be on the device of x, {x.device}, got {tensor.device}")
-        if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise TypeError(f"affinity_conv1d: {name} must have the dtype of x, {x.dtype}, got {tensor.dtype}")
-    if layout not in LAYOUTS:
-        raise ValueError(f"affinity_conv1d: layout must be one of {LAYOUTS}, got {layout!r}")
+def _columns(x: Tensor, affinity: Tensor | None, taps: int, official: bool) -> Tensor:
+    """[B * T, h * Cin], the left factor of the product; of one tap without affinity x itself."""
+    if taps == 1 and affinity is None:
+        return x.flatten(0, 1)
+    return affinity_columns(x, affinity, taps, official).flatten(0, 1)
 
 
-def _blocks(channels: int, taps: int, official: bool) -> list[tuple[int, int, slice]]:
-    """(tap, affinity column, channels) triples that together cover every channel of every tap once."""
-    if not official:
-        return [(tap, tap, slice(0, channels)) for tap in range(taps)]
-    blocks = []
-    for tap in range(taps):
-        # (c * taps + tap) // channels == column, solved for c
-        edges = [max(0, -(-(column * channels - tap) // taps)) for column in range(taps)] + [channels]
-        blocks += [(tap, column, slice(edges[column], edges[column + 1])) for column in range(taps)]
-    return [block for block in blocks if block[2].start < block[2].stop]
+def _columns_time_last(x: Tensor, affinity: Tensor | None, taps: int, official: bool) -> Tensor:
+    """Their transpose [h * Cin, B * T], as the product for the weight's gradient reads it."""
+    if by_onednn(x):
+        return affinity_columns(x, affinity, taps, official, time_last=True)
+    return _columns(x, affinity, taps, official).t()
 
 
-def _windows(steps: int, tap: int, taps: int) -> tuple[slice, slice]:
-    """Output snippets whose neighbour at `tap` exists, and those neighbours."""
-    shift = tap - taps // 2
-    start, stop = min(max(0, -shift), steps), max(0, steps - max(0, shift))
-    return slice(start, max(start, stop)), slice(start + shift, max(start, stop) + shift)
+def _part(tensor: Tensor | None, block: slice) -> Tensor | None:
+    return None if tensor is None else tensor[block]
 
 
-def _modulated(x: Tensor, affinity: Tensor, official: bool) -> Tensor:
-    """[B, T, h, Cin] features each output snippet multiplies with the weight, scaled by the affinity (paper Eq. 15)."""
-    (batch, steps, channels), taps = x.shape, affinity.shape[2]
-    scaled = x.new_empty(batch, steps, taps, channels)
-    for tap in range(taps):
-        out, _ = _windows(steps, tap, taps)
-        scaled[:, : out.start, tap] = 0
-        scaled[:, out.stop :, tap] = 0
-    for tap, column, channel in _blocks(channels, taps, official):
-        out, neighbour = _windows(steps, tap, taps)
-        torch.mul(x[:, neighbour, channel], affinity[:, out, column, None], out=scaled[:, out, tap, channel])
-    return scaled
+def _reference(x: Tensor, affinity: Tensor | None, weight: Tensor, bias: Tensor | None, official: bool) -> Tensor:
+    filters, _, taps = weight.shape
+    matrix = weight.transpose(1, 2).reshape(filters, -1)  # [Cout, Cin, h] -> [Cout, h * Cin]
+    out = x.new_empty(*x.shape[:2], filters)
+    for block in video_blocks(x):
+        columns = _columns(x[block].contiguous(), _part(affinity, block), taps, official)
+        out[block] = product(columns, matrix, bias).view(-1, x.shape[1], filters)
+    return out
 
 
-def _matrix(weight: Tensor) -> Tensor:
-    """The weight as [Cout, h * Cin], tap by tap."""
-    return weight.transpose(1, 2).reshape(weight.shape[0], -1)
-
-
-def _as_image(rows: Tensor) -> Tensor:
-    """[B, T, K] as [B, K, 1, T] in channels-last memory, without a copy."""
-    return rows.transpose(1, 2).unsqueeze(2)
-
-
-def _as_rows(image: Tensor) -> Tensor:
-    return image.squeeze(2).transpose(1, 2)
-
-
-def _by_convolution(rows: Tensor) -> bool:
-    """Whether a product of float32 matrices goes through a 1x1 convolution: on CPUs PyTorch runs those with oneDNN,
-    twice as fast on AMD as the MKL behind its matrix product and equal on Intel."""
-    return rows.device.type == "cpu" and rows.dtype == torch.float32 and rows.numel() > 0
-
-
-def _product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """[B, T, K] times [N, K] -> [B, T, N]."""
-    if _by_convolution(rows):
-        return _as_rows(torch.conv2d(_as_image(rows), matrix[:, :, None, None]))
-    return rows @ matrix.t()
-
-
-def _product_backward(grad: Tensor, rows: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of _product with respect to rows [B, T, K] and matrix [N, K]."""
-    if _by_convolution(rows):
-        grad_image, grad_kernel, _ = torch.ops.aten.convolution_backward(
-            _as_image(grad), _as_image(rows), matrix[:, :, None, None], None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1,
-            [True, True, False])
-        return _as_rows(grad_image), grad_kernel[:, :, 0, 0]
-    return grad @ matrix, grad.flatten(0, 1).t() @ rows.flatten(0, 1)
-
-
-def _reference(x: Tensor, affinity: Tensor, weight: Tensor, official: bool) -> Tensor:
-    return _product(_modulated(x, affinity, official).flatten(2), _matrix(weight)).contiguous()
-
-
-def _fake(x: Tensor, affinity: Tensor, weight: Tensor, official: bool) -> Tensor:
+def _fake(x: Tensor, affinity: Tensor | None, weight: Tensor, bias: Tensor | None, official: bool) -> Tensor:
     return x.new_empty(x.shape[0], x.shape[1], weight.shape[0])
 
 
-def _backward_reference(grad: Tensor, x: Tensor, affinity: Tensor, weight: Tensor, official: bool,
+def _backward_reference(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor, official: bool,
                         input_grad: bool) -> tuple[Tensor, Tensor, Tensor]:
-    (batch, steps, channels), (filters, _, taps) = x.shape, weight.shape
-    scaled = _modulated(x, affinity, official).flatten(2)
-    grad_scaled, grad_weight = _product_backward(grad.contiguous(), scaled, _matrix(weight))
-    grad_scaled = grad_scaled.reshape(batch, steps, taps, channels)
-    wide = torch.promote_types(affinity.dtype, torch.float32)  # sums over all channels
-    grad_affinity = torch.zeros(affinity.shape, dtype=wide, device=affinity.device)
+    filters, channels, taps = weight.shape
     grad_x = x.new_zeros(x.shape if input_grad else 0)
-    for tap, column, channel in _blocks(channels, taps, official):
-        out, neighbour = _windows(steps, tap, taps)
-        part = grad_scaled[:, out, tap, channel]
-        grad_affinity[:, out, column] += (part * x[:, neighbour, channel]).sum(-1, dtype=wide)
-        if input_grad:
-            grad_x[:, neighbour, channel].addcmul_(part, affinity[:, out, column, None])
-    grad_weight = grad_weight.reshape(filters, taps, channels).transpose(1, 2)  # [Cout, Cin, h]
-    return grad_x, grad_affinity.to(affinity.dtype), grad_weight.contiguous()
+    grad_affinity = x.new_zeros(0 if affinity is None else affinity.shape)
+    wide = torch.promote_types(x.dtype, torch.float32)  # sums over blocks
+    grad_matrix = x.new_zeros(filters, taps * channels, dtype=wide)
+    back = weight.permute(2, 1, 0).reshape(-1, filters)  # [Cout, Cin, h] -> [h * Cin, Cout]
+    for block in video_blocks(x):
+        part, of_part = x[block].contiguous(), _part(affinity, block)
+        rows = grad[block].contiguous().flatten(0, 1)  # [B * T, Cout]
+        grad_matrix += product(_columns_time_last(rows[None], None, 1, False),
+                               _columns_time_last(part, of_part, taps, official))
+        if input_grad or affinity is not None:
+            grad_columns = product(rows, back).view(*part.shape[:2], taps * channels)
+            of_x, of_affinity = affinity_columns_backward(grad_columns, part, of_part, taps, official)
+            if input_grad:
+                grad_x[block] = of_x
+            if affinity is not None:
+                grad_affinity[block] = of_affinity
+    grad_weight = grad_matrix.to(x.dtype).view(filters, taps, channels).transpose(1, 2)  # [Cout, Cin, h]
+    return grad_x, grad_affinity, grad_weight.contiguous()
 
 
-def _backward_fake(grad: Tensor, x: Tensor, affinity: Tensor, weight: Tensor, official: bool,
+def _backward_fake(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor, official: bool,
                    input_grad: bool) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape if input_grad else 0), affinity.new_empty(affinity.shape), weight.new_empty(weight.shape)
+    return (x.new_empty(x.shape if input_grad else 0), x.new_empty(0 if affinity is None else affinity.shape),
+            weight.new_empty(weight.shape))
 
 
 def _setup_context(ctx, inputs, output) -> None:
-    *tensors, ctx.official = inputs
-    ctx.save_for_backward(*tensors)
+    x, affinity, weight, _, ctx.official = inputs
+    ctx.save_for_backward(x, affinity, weight)
 
 
 def _backward(ctx, grad: Tensor):
+    x, affinity, weight = ctx.saved_tensors
     input_grad = ctx.needs_input_grad[0]
-    grad_x, grad_affinity, grad_weight = _affinity_conv1d_backward(grad, *ctx.saved_tensors, ctx.official, input_grad)
-    return grad_x if input_grad else None, grad_affinity, grad_weight, None
+    grad_x, grad_affinity, grad_weight = _affinity_conv1d_backward(grad, x, affinity, weight, ctx.official, input_grad)
+    return (grad_x if input_grad else None, None if affinity is None else grad_affinity, grad_weight,
+            grad.sum((0, 1)) if ctx.needs_input_grad[3] else None, None)
 
 
 _affinity_conv1d = _library.define(
-    "affinity_conv1d(Tensor x, Tensor affinity, Tensor weight, bool official) -> Tensor",
+    "affinity_conv1d(Tensor x, Tensor? affinity, Tensor weight, Tensor? bias, bool official) -> Tensor",
     reference=_reference, fake=_fake)
 _affinity_conv1d_backward = _library.define(
-    "affinity_conv1d_backward(Tensor grad, Tensor x, Tensor affinity, Tensor weight, bool official, bool input_grad) "
+    "affinity_conv1d_backward(Tensor grad, Tensor x, Tensor? affinity, Tensor weight, bool official, bool input_grad) "
     "-> (Tensor, Tensor, Tensor)", reference=_backward_reference, fake=_backward_fake)
 _library.differentiable("affinity_conv1d", backward=_backward, setup_context=_setup_context)
 for _device in ("cpu", "cuda"):

@@ -43,6 +43,14 @@ KERNEL = {
     "float16": {"rtol": 2e-3, "atol": 1e-6},
 }
 
+# The same where the result is a sum of some hundred products of the order of 1 that may cancel.
+KERNEL_SUMS = {
+    "float64": {"rtol": 1e-12, "atol": 1e-12},
+    "float32": {"rtol": 1e-5, "atol": 1e-5},
+    "bfloat16": {"rtol": 1e-2, "atol": 1e-2},
+    "float16": {"rtol": 2e-3, "atol": 2e-3},
+}
+
 # Gradients against central differences, float64.
 GRADCHECK = {"eps": 1e-6, "atol": 1e-7, "rtol": 1e-6}
 

@@ -1,9 +1,8 @@
 #include "cpu/topk_mean.h"
 
 #include <algorithm>
-#include <memory>
-#include <new>
 
+#include "cpu/scratch.h"
 #include "topk_mean_tensors.h"
 
 namespace {
@@ -11,13 +10,6 @@ namespace {
 using namespace wtal;
 
 constexpr int64_t kKeysPerThread = 1 << 15;  // less work is done sooner by one thread than shared out
-constexpr std::align_val_t kCacheLine{64};
-
-struct Free {
-  void operator()(void* memory) const { ::operator delete(memory, kCacheLine); }
-};
-using Scratch = std::unique_ptr<void, Free>;
-
 // A row that is contiguous in time is a job of its own. Other layouts share cache lines between channels, so a job
 // takes many of them, as long as every thread has a job.
 Jobs split(const TopkMean& op) {
@@ -39,9 +31,8 @@ std::tuple<Tensor, Tensor> topk_mean(const Tensor& scores, int64_t k, const std:
   const auto run = [](const TopkMean& op, NumberType type) {
     const Jobs jobs = split(op);
     torch::stable::parallel_for(0, op.videos * jobs.per_video, grain(op, jobs), [&](int64_t begin, int64_t end) {
-      const size_t bytes = size_t(jobs.width * row_stride(op)) * sizeof(double);
-      const Scratch scratch(::operator new(bytes, kCacheLine));
-      WTAL_FASTEST(topk_mean)(op, type, jobs, begin, end, scratch.get());
+      const Scratch rows = scratch(size_t(jobs.width * row_stride(op)) * sizeof(double));
+      WTAL_FASTEST(topk_mean)(op, type, jobs, begin, end, rows.get());
     });
   };
   return topk_mean_forward(scores, k, k_per_video, lengths, largest, run);

@@ -130,12 +130,13 @@ def run(function, arguments: tuple, options: dict, differentiable: bool) -> tupl
     return [result.detach() for result in results], list(torch.autograd.grad(results, leaves(arguments), weights))
 
 
-def assert_equal(actual: list[Tensor], expected: list[Tensor], dtype: torch.dtype, what: str) -> None:
+def assert_equal(actual: list[Tensor], expected: list[Tensor], dtype: torch.dtype, what: str,
+                 allowed: dict[str, dict] = tolerances.KERNEL) -> None:
     assert len(actual) == len(expected)
     for value, wanted in zip(actual, expected, strict=True):
         assert value.dtype == wanted.dtype, what
         exact = {"rtol": 0, "atol": 0}
-        tolerance = tolerances.KERNEL[str(dtype).removeprefix("torch.")] if value.is_floating_point() else exact
+        tolerance = allowed[str(dtype).removeprefix("torch.")] if value.is_floating_point() else exact
         torch.testing.assert_close(value, wanted, equal_nan=True, msg=lambda text: f"{what}\n{text}", **tolerance)
 
 
@@ -147,6 +148,7 @@ class OpBattery:
     triton_kernels_of: tuple[str, ...] = ()  # and Triton kernels
     differentiable = False
     dtypes = DTYPES
+    tolerance = tolerances.KERNEL
 
     def samples(self) -> list[Sample]:
         """Ordinary arguments: several sizes, options, ties, NaN where the op takes it, empty tensors."""
@@ -192,8 +194,8 @@ class OpBattery:
             with use_backend("reference"):
                 expected, expected_grads = run(self.function, dense, options, self.differentiable)
             actual, grads = run(self.function, arguments, options, self.differentiable)
-            assert_equal(actual, expected, dtype, f"{sample.name}: result")
-            assert_equal(grads, expected_grads, dtype, f"{sample.name}: gradient")
+            assert_equal(actual, expected, dtype, f"{sample.name}: result", self.tolerance)
+            assert_equal(grads, expected_grads, dtype, f"{sample.name}: gradient", self.tolerance)
             for value, original in zip(leaves(arguments), before, strict=True):
                 torch.testing.assert_close(value, original, rtol=0, atol=0, equal_nan=True, msg=f"{sample.name}: input")
 
@@ -275,7 +277,7 @@ class OpBattery:
             arguments, options = sample.to(torch.float32)
             expected, expected_grads = run(self.function, arguments, options, self.differentiable)
             actual, grads = run(compiled, arguments, options, self.differentiable)
-            assert_equal(actual + grads, expected + expected_grads, torch.float32, sample.name)
+            assert_equal(actual + grads, expected + expected_grads, torch.float32, sample.name, self.tolerance)
 
     def test_wrong_arguments(self):
         wrong = self.wrong_arguments()

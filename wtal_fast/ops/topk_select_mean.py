@@ -8,6 +8,7 @@ from torch import Tensor
 from wtal_fast.ops import _library
 from wtal_fast.ops.topk_mask import selected
 from wtal_fast.ops.topk_mean import _check as check_topk
+from wtal_fast.ops.topk_mean import sum_dtype
 
 
 def topk_select_mean(features: Tensor, keys: Tensor, k: int | Tensor, lengths: Tensor | None = None,
@@ -28,18 +29,18 @@ def topk_select_mean(features: Tensor, keys: Tensor, k: int | Tensor, lengths: T
     if features.device != keys.device:
         raise ValueError(f"topk_select_mean: keys must be on the device of features, {features.device}, "
                          f"got {keys.device}")
-    return _topk_select_mean(features, keys.detach(), *check_topk(keys[:, :, None], k, lengths, 1), lengths, largest)[0]
+    chosen = selected(keys[:, :, None], *check_topk(keys[:, :, None], k, lengths, 1), lengths, largest)  # [B, T, 1]
+    return _topk_select_mean(features, chosen.squeeze(2))[0]
 
 
-def _reference(features, keys, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
-    chosen = selected(keys[:, :, None], k, k_per_video, lengths, largest)  # [B, T, 1]
-    kept = torch.where(chosen, features, 0)  # not features * 0, which is NaN for infinite features
-    member = chosen.to(features.dtype).squeeze(2)  # [B, T]
-    count = chosen.sum(1).clamp_min(1)  # [B, 1]
-    return (member[:, None] @ kept).squeeze(1) / count, member / count
+def _reference(features: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    kept = torch.where(chosen[:, :, None], features, 0)  # not features * 0, which is NaN for infinite features
+    count = chosen.sum(1, keepdim=True).clamp_min(1)  # [B, 1]
+    mean = kept.sum(1, dtype=sum_dtype(features)) / count  # [B, D]
+    return mean.to(features.dtype), chosen.to(features.dtype) / count
 
 
-def _fake(features, keys, k, k_per_video, lengths, largest) -> tuple[Tensor, Tensor]:
+def _fake(features: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     batch, steps, channels = features.shape
     return features.new_empty(batch, channels), features.new_empty(batch, steps)
 
@@ -58,12 +59,12 @@ def _setup_context(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, grad: Tensor, _grad_weights):
-    return _topk_select_mean_backward(grad, *ctx.saved_tensors), None, None, None, None, None
+    return _topk_select_mean_backward(grad, *ctx.saved_tensors), None
 
 
 _topk_select_mean = _library.define(
-    "topk_select_mean(Tensor features, Tensor keys, int k, Tensor? k_per_video, Tensor? lengths, bool largest) "
-    "-> (Tensor mean, Tensor weights)", reference=_reference, fake=_fake)
+    "topk_select_mean(Tensor features, Tensor chosen) -> (Tensor mean, Tensor weights)",
+    reference=_reference, fake=_fake)
 _topk_select_mean_backward = _library.define(
     "topk_select_mean_backward(Tensor grad, Tensor weights) -> Tensor",
     reference=_backward_reference, fake=_backward_fake)

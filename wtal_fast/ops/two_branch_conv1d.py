@@ -117,8 +117,7 @@ def _backward_reference(grad: Tensor, out: Tensor, taps: Tensor, x: Tensor, fore
     for block in video_blocks(x):
         of_part = None if affinity is None else affinity[block]
         of_taps, of_affinity, grad_foreground[block] = branch_combine_backward(
-            grad[:, block].contiguous(), out[:, block].contiguous(), taps[:, block].contiguous(), of_part,
-            foreground[block], official, slope, time_last)
+            grad[:, block], out[:, block], taps[:, block], of_part, foreground[block], official, slope, time_last)
         if affinity is not None:
             grad_affinity[block] = of_affinity
         if bias_grad:

@@ -166,6 +166,23 @@ TRITON_SIGNATURES = {  # kernel of an op -> (types of its run-time arguments, co
     ("topk_mean", "_backward"): (
         "*i32 *i32 *i64 *i32 *i64 *i32 i32 i32 i64 i64 i64 i64 i64 i64",
         {"DTYPE": "float32", "LARGEST": True, "BLOCK_TIME": 64, "BLOCK_CHANNELS": 32}),
+    ("affinity_columns", "_columns"): (
+        "*fp32 *fp32 *fp32 i32 i32", {"TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
+    ("affinity_columns", "_columns_backward"): (
+        "*bf16 *bf16 *bf16 *bf16 *fp32 i32 i32", {"TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
+    ("branch_combine", "_combine"): (
+        "*fp32 *fp32 *fp32 *fp32 *fp32 i32 i32 i32 fp32",
+        {"GROUPS": 3, "TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
+    ("branch_combine", "_combine_backward"): (
+        "*bf16 *bf16 *bf16 *bf16 *bf16 *bf16 *fp32 *bf16 i32 i32 i32 fp32",
+        {"GROUPS": 3, "TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
+    ("local_affinity", "_forward"): (
+        "*fp32 *fp32 i32 i32", {"TAPS": 3, "SMALLEST": 1e-8, "WIDE": "fp32", "BLOCK": 32}),
+    ("local_affinity", "_backward"): (
+        "*fp32 *fp32 *fp32 i32 i32", {"TAPS": 3, "SMALLEST": 1e-8, "WIDE": "fp32", "BLOCK": 32}),
+    ("topk_select_mean", "_forward"): (
+        "*fp32 *i64 *i64 *fp32 i32 i32", {"WIDE": "fp32", "BLOCK_TIME": 32, "BLOCK_CHANNELS": 128}),
+    ("topk_select_mean", "_backward"): ("*fp32 *fp32 *fp32 i32 i32", {"WIDE": "fp32", "BLOCK": 1024}),
 }
 
 
@@ -179,6 +196,7 @@ def test_triton_compiles_for_a_gpu(op, kernel):
 
     function = getattr(importlib.import_module(f"wtal_fast.ops.triton.{op}"), kernel)
     types, constants = TRITON_SIGNATURES[op, kernel]
+    constants = {name: triton.language.float32 if value == "fp32" else value for name, value in constants.items()}
     names = [name for name in function.arg_names if name not in constants]
     signature = dict(zip(names, types.split(), strict=True)) | dict.fromkeys(constants, "constexpr")
     source = triton.compiler.ASTSource(function, signature, constexprs=constants)

@@ -4,10 +4,40 @@ import pytest
 import torch
 
 from python_tests import tolerances
+from python_tests.ops.op_battery import TRITON, OpBattery, Sample
 from wtal_fast import ops
 
 KERNEL = torch.ops.wtal_fast.local_affinity.default
 BACKWARD = torch.ops.wtal_fast.local_affinity_backward.default
+
+
+class TestLocalAffinity(OpBattery):
+    function = staticmethod(ops.local_affinity)
+    kernels_of = triton_kernels_of = ("local_affinity", "local_affinity_backward")
+    differentiable = True
+    dtypes = (torch.float32, torch.float16) if TRITON else OpBattery.dtypes
+    tolerance = tolerances.KERNEL_SUMS
+
+    def samples(self):
+        draw = torch.Generator().manual_seed(0)
+        samples = [Sample("no video", (torch.zeros(0, 5, 3), 3)), Sample("no snippet", (torch.zeros(2, 0, 3), 3))]
+        sizes = [(1, 1, 3), (2, 6, 3), (2, 3, 9), (1, 40, 5), (2, 5, 1)]
+        for batch, steps, kernel_size in sizes[:2] if TRITON else sizes:
+            embedding = torch.randn(batch, steps, 33, dtype=torch.float64, generator=draw)
+            embedding[0, steps // 2] = 0
+            samples.append(Sample(f"T={steps} h={kernel_size}", (embedding, kernel_size)))
+        return samples
+
+    def smooth_samples(self):
+        return [Sample("smooth", (torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1)), 3))]
+
+    def raw_samples(self):
+        embedding = torch.randn(2, 5, 3)
+        yield BACKWARD, (torch.randn(2, 5, 3), embedding, 3)
+        for requires_grad in (False, True):
+            yield KERNEL, (embedding.clone().requires_grad_(requires_grad), 3)
+
+    test_wrong_arguments = None  # test_wrong_values and test_wrong_types below
 
 
 def test_hand_computed():
@@ -46,12 +76,6 @@ def test_half_precision_is_the_rounded_result(dtype):
     affinity = ops.local_affinity(embedding)
     assert affinity.dtype == dtype
     assert torch.equal(affinity, ops.local_affinity(embedding.float()).to(dtype))
-
-
-def test_registration():
-    embedding = torch.randn(2, 5, 3, requires_grad=True)
-    torch.library.opcheck(KERNEL, (embedding, 3))
-    torch.library.opcheck(BACKWARD, (torch.randn(2, 5, 3), embedding.detach(), 3))
 
 
 @pytest.mark.parametrize(("shape", "kernel_size", "message"), [

@@ -8,10 +8,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_tests import tolerances
+from python_tests.ops.op_battery import TRITON, OpBattery, Sample
 from wtal_fast import ops
 
 KERNEL = torch.ops.wtal_fast.topk_select_mean.default
 BACKWARD = torch.ops.wtal_fast.topk_select_mean_backward.default
+
+
+def mean_of_chosen(features, chosen):
+    return KERNEL(features, chosen)[0]
+
+
+class TestTopkSelectMean(OpBattery):
+    """The kernels, given what is chosen; tests of the choice are below."""
+
+    function = staticmethod(mean_of_chosen)
+    kernels_of = triton_kernels_of = ("topk_select_mean", "topk_select_mean_backward")
+    differentiable = True
+    dtypes = (torch.float32, torch.float16) if TRITON else OpBattery.dtypes
+    tolerance = tolerances.KERNEL_SUMS
+
+    def samples(self):
+        draw = torch.Generator().manual_seed(0)
+        samples = [Sample("no video", (torch.zeros(0, 5, 3), torch.zeros(0, 5, dtype=torch.bool))),
+                   Sample("no snippet", (torch.zeros(2, 0, 3), torch.zeros(2, 0, dtype=torch.bool)))]
+        for steps, channels in [(1, 1), (40, 7), (9, 300)]:
+            chosen = torch.rand(3, steps, generator=draw) < 0.4
+            chosen[0] = False
+            features = torch.randn(3, steps, channels, dtype=torch.float64, generator=draw)
+            features[0] = math.nan
+            samples.append(Sample(f"T={steps} D={channels}", (features, chosen)))
+        return samples
+
+    def smooth_samples(self):
+        features = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1))
+        return [Sample("smooth", (features, torch.tensor([[True, False, True, True], [False] * 4])))]
+
+    def raw_samples(self):
+        features, chosen = torch.randn(2, 5, 3), torch.rand(2, 5) < 0.5
+        yield BACKWARD, (torch.randn(2, 3), torch.rand(2, 5))
+        for requires_grad in (False, True):
+            yield KERNEL, (features.clone().requires_grad_(requires_grad), chosen)
+
+    test_wrong_arguments = None  # the public function checks them, below
 
 
 def chosen(keys: list[float], k: int, length: int, largest: bool) -> set[int]:
@@ -82,12 +121,6 @@ def test_slices_of_larger_tensors():
 def test_empty():
     assert ops.topk_select_mean(torch.zeros(0, 5, 3), torch.zeros(0, 5), 2).shape == (0, 3)
     assert ops.topk_mask(torch.zeros(2, 5, 0), 2).shape == (2, 5, 0)
-
-
-def test_registration():
-    features, chosen = torch.randn(2, 5, 3, requires_grad=True), torch.rand(2, 5) < 0.5
-    torch.library.opcheck(KERNEL, (features, chosen))
-    torch.library.opcheck(BACKWARD, (torch.randn(2, 3), torch.rand(2, 5)))
 
 
 def test_wrong_arguments():

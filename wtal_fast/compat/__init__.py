@@ -4,6 +4,7 @@
     from wtal_fast.compat import nms             # BaS-Net, UM, BackTAL: nms(proposals, thresh), NumPy only
     from wtal_fast.compat import nms_1d_cpu      # ActionFormer, OpenTAD: .nms and .softnms on torch tensors
     from wtal_fast.compat import batched_nms     # ActionFormer, OpenTAD
+    from wtal_fast.compat import AttentionConv1d  # BackTAL's layer, channels first
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ _LAZY = {
     "ANETdetection": "wtal_fast.compat.activitynet",
     "nms": "wtal_fast.compat.proposals",
     "batched_nms": "wtal_fast.compat.actionformer",
+    "AttentionConv1d": "wtal_fast.compat.backtal",
 }
-__all__ = ["ANETdetection", "batched_nms", "nms", "nms_1d_cpu"]
+__all__ = ["ANETdetection", "AttentionConv1d", "batched_nms", "nms", "nms_1d_cpu"]
 
 
 def __getattr__(name: str):

@@ -17,7 +17,7 @@ struct BranchCombine {
   const void* foreground;  // [videos, time]
 };
 
-constexpr int64_t kSnippetsOfAJob = 16;
+constexpr int64_t kSnippetsOfAJob = 32;
 
 // Jobs of kSnippetsOfAJob snippets, each video's a whole number.
 WTAL_INLINE int64_t jobs_per_video(const BranchCombine& op) {

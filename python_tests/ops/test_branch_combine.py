@@ -12,7 +12,7 @@ DTYPES = (torch.float32, torch.float16) if TRITON else (torch.float32, torch.flo
 def cases():
     """name, taps, affinity, foreground, bias, official, slope, and grad and out of both branches."""
     sizes = [(2, 1, 1, 3), (2, 20, 5, 3), (1, 37, 70, 3), (2, 9, 3, 5)]
-    for batch, steps, channels, taps in [(2, 3, 5, 3)] if TRITON else sizes:
+    for batch, steps, channels, taps in [(1, 3, 5, 3)] if TRITON else sizes:
         for official, with_affinity, slope in ((False, False, 1.0), (False, True, 0.25), (True, True, 0.25)):
             draw = torch.Generator().manual_seed(steps + channels + taps)
             shapes = ((taps if official else 1, batch, steps, taps, channels), (batch, steps, taps), (batch, steps),
@@ -50,7 +50,7 @@ class TestBranchCombineBackward(OpBattery):
     @staticmethod
     def arguments():
         for name, products, affinity, foreground, _, official, slope, grad, out in cases():
-            for options in product(time_last=[False, True]):
+            for options in product(time_last=[False] if TRITON else [False, True]):
                 yield name, (grad, out, products, affinity, foreground, official, slope), options
 
     def samples(self):
@@ -66,9 +66,12 @@ class TestBranchCombineBackward(OpBattery):
 def test_a_part_of_the_batch_is_read_in_place(kernels):
     """The gradient of a block of videos, given as slices with the strides of the whole batch."""
     _, products, affinity, foreground, _, official, slope, grad, out = list(cases())[-1]
+    grad, out, products, affinity, foreground = (
+        torch.cat([tensor, tensor + 1], dim) for tensor, dim in
+        ((grad, 1), (out, 1), (products, 1), (affinity, 0), (foreground, 0)))
     whole = branch_combine_backward(grad, out, products, affinity, foreground, official, slope, False)
-    part = branch_combine_backward(grad[:, :1], out[:, :1], products[:, :1], affinity[:1], foreground[:1], official,
+    part = branch_combine_backward(grad[:, 1:], out[:, 1:], products[:, 1:], affinity[1:], foreground[1:], official,
                                    slope, False)
     steps = products.shape[2]
-    assert torch.equal(part[0], whole[0][:, :steps])
-    assert torch.equal(part[1], whole[1][:1]) and torch.equal(part[2], whole[2][:1])
+    assert torch.equal(part[0], whole[0][:, steps:])
+    assert torch.equal(part[1], whole[1][1:]) and torch.equal(part[2], whole[2][1:])

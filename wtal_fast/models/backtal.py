@@ -16,6 +16,7 @@ from wtal_fast.models.layers import (
     FilterModule,
     ShardedDropout,
     TemporalConv,
+    activate_branches,
     check_input,
     padding_mask,
     pooled_snippets,
@@ -70,14 +71,13 @@ class BaseModule(nn.Module):
         first = zero_padding(F.leaky_relu(self.conv_1(x, affinity), LEAKY_SLOPE, inplace=True), padding)
         return first, self.dropout(F.leaky_relu(self.conv_2(first, affinity), LEAKY_SLOPE, inplace=True))
 
-    def both_branches(self, x: Tensor, foreground: Tensor, affinity: Tensor | None,
-                      padding: Tensor | None) -> tuple[Tensor, Tensor]:
-        """forward(x)[1] and forward(foreground * x)[1] with shared products; the first draws its dropout first."""
+    def both_branches(self, x: Tensor, foreground: Tensor, affinity: Tensor | None, padding: Tensor | None) -> Tensor:
+        """forward(x)[1] and forward(foreground * x)[1] with shared products, as [2 B, T, H]; the dropout of the first
+        is drawn first."""
         first = two_branch_conv1d(x, foreground, self.conv_1.weight, None, affinity, self.conv_1.layout, LEAKY_SLOPE)
         twice = None if affinity is None else torch.cat([affinity, affinity])  # [2 B, T, h]
         hidden = self.conv_2(zero_padding(first, padding).flatten(0, 1), twice)  # [2, B, T, H] -> [2 B, T, H]
-        base, suppressed = F.leaky_relu(hidden, LEAKY_SLOPE, inplace=True).unflatten(0, (2, -1)).unbind()
-        return self.dropout(base), self.dropout(suppressed)
+        return activate_branches(hidden, self.dropout)
 
 
 class ClassifierModule(nn.Module):
@@ -132,8 +132,8 @@ class BackTAL(nn.Module):
             embedding = self.embedding_module(x, padding)  # [B, T, E], of the unsuppressed features for both branches
             affinity = local_affinity(embedding, self.kernel_size)  # [B, T, h]
         if self.training:
-            branches = self.base_module.both_branches(x, foreground, affinity, padding)
-            base, cas = (self.classifier_module(hidden, padding) for hidden in branches)  # [B, T, C+1] each
+            both = self.classifier_module.conv(self.base_module.both_branches(x, foreground, affinity, padding))
+            base, cas = zero_padding(both.unflatten(0, (2, -1)), padding).unbind()  # [2 B, T, C+1] -> 2 of [B, T, C+1]
             base_video, video = topk_mean(base, k, lengths), topk_mean(cas, k, lengths)  # [B, C+1] each
             return CASOutput(cas, video, base, base_video, foreground, embedding)
         first, last = self.base_module(x * foreground.unsqueeze(-1), affinity, padding)

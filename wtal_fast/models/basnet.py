@@ -14,6 +14,7 @@ from wtal_fast.models.layers import (
     FilterModule,
     ShardedDropout,
     TemporalConv,
+    activate_branches,
     check_input,
     divided_snippets,
     leaky_relu,
@@ -40,18 +41,16 @@ class CASModule(nn.Module):
         self.dropout = ShardedDropout(dropout)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
-        return self._classify(self.conv_2(zero_padding(self.conv_1(x), padding)), padding)
+        hidden = self.conv_2(zero_padding(self.conv_1(x), padding))
+        return zero_padding(self.conv_3(self.dropout(hidden)), padding)
 
     def both_branches(self, x: Tensor, foreground: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
         """forward(x) and forward(foreground * x) with shared products; the dropout of the first is drawn first."""
         conv = self.conv_1[0]
         first = two_branch_conv1d(x, foreground, conv.weight, conv.bias, slope=LEAKY_SLOPE)  # [2, B, T, H]
-        hidden = self.conv_2(zero_padding(first, padding).flatten(0, 1))  # [2 B, T, H]
-        base, suppressed = hidden.unflatten(0, (2, -1)).unbind()
-        return self._classify(base, padding), self._classify(suppressed, padding)
-
-    def _classify(self, hidden: Tensor, padding: Tensor | None) -> Tensor:
-        return zero_padding(self.conv_3(self.dropout(hidden)), padding)
+        hidden = self.conv_2[0](zero_padding(first, padding).flatten(0, 1))  # [2, B, T, H] -> [2 B, T, H]
+        cas = self.conv_3(activate_branches(hidden, self.dropout))  # [2 B, T, C+1]
+        return zero_padding(cas.unflatten(0, (2, -1)), padding).unbind()
 
 
 class BaSNet(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wtal_fast.ops.affinity_conv1d import affinity_conv1d
+from wtal_fast.ops.leaky_dropout import leaky_dropout
 
 LEAKY_SLOPE = 0.01
 
@@ -40,15 +41,30 @@ class ShardedDropout(nn.Module):
             raise ValueError(f"dropout: p must be in [0, 1), got {p}")
         self.p = p
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def scale(self) -> float:
+        """Factor of the values that are kept."""
+        return 1 / (1 - self.p) if self.training else 1.0
+
+    def kept(self, x: Tensor) -> Tensor | None:
+        """Draws the mask for x, bool of its shape; None where nothing is dropped."""
         if not self.training or self.p == 0:
-            return x
+            return None
         start, total = self.shard or (0, x.shape[0])
-        drawn = torch.rand(total, *x.shape[1:], device=x.device)[start : start + x.shape[0]]
-        return x * (drawn >= self.p).to(x.dtype).mul_(1 / (1 - self.p))
+        return torch.rand(total, *x.shape[1:], device=x.device)[start : start + x.shape[0]] >= self.p
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = self.kept(x)
+        return x if kept is None else x * kept.to(x.dtype).mul_(self.scale)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def activate_branches(hidden: Tensor, dropout: ShardedDropout) -> Tensor:
+    """Leaky ReLU and dropout of both branches [2 B, T, H], masks of their own, the first branch's drawn first."""
+    kept = [dropout.kept(branch) for branch in hidden.chunk(2)]
+    return leaky_dropout(hidden, None if kept[0] is None else torch.cat(kept), LEAKY_SLOPE, dropout.scale)
 
 
 class FilterModule(nn.Module):

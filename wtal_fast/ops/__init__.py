@@ -4,6 +4,7 @@ from wtal_fast.ops import _library
 from wtal_fast.ops._library import use_backend
 from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 from wtal_fast.ops.average_precision import average_precision
+from wtal_fast.ops.leaky_dropout import leaky_dropout
 from wtal_fast.ops.local_affinity import local_affinity
 from wtal_fast.ops.propose import propose
 from wtal_fast.ops.soft_temporal_nms import soft_temporal_nms
@@ -17,6 +18,7 @@ from wtal_fast.ops.two_branch_conv1d import two_branch_conv1d
 __all__ = [
     "affinity_conv1d",
     "average_precision",
+    "leaky_dropout",
     "local_affinity",
     "propose",
     "soft_temporal_nms",

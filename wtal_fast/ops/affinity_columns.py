@@ -12,6 +12,7 @@ from torch import Tensor
 from wtal_fast.ops import _library
 
 
+@torch.no_grad()
 def affinity_columns(x: Tensor, affinity: Tensor | None, taps: int, official: bool, time_last: bool = False) -> Tensor:
     """columns [B, T, h * Cin], tap by tap; with time_last [h * Cin, B * T], their transpose.
 
@@ -20,6 +21,7 @@ def affinity_columns(x: Tensor, affinity: Tensor | None, taps: int, official: bo
     return _affinity_columns(x, affinity, taps, official, time_last)
 
 
+@torch.no_grad()
 def affinity_columns_backward(grad: Tensor, x: Tensor, affinity: Tensor | None, taps: int,
                               official: bool) -> tuple[Tensor, Tensor]:
     """Gradients of columns with respect to x [B, T, Cin] and affinity [B, T, h] (empty for None).

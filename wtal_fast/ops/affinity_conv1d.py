@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops._products import by_onednn, product, video_blocks
+from wtal_fast.ops._products import ROWS, SUMMED_ROWS, by_onednn, product, video_blocks
 from wtal_fast.ops.affinity_columns import affinity_columns, affinity_columns_backward, channel_blocks, windows
 from wtal_fast.ops.local_affinity import check_kernel_size
 
@@ -73,7 +73,7 @@ def plain_affinity_conv1d(x: Tensor, affinity: Tensor | None, weight: Tensor, bi
 def _columns(x: Tensor, affinity: Tensor | None, taps: int, official: bool) -> Tensor:
     """[B * T, h * Cin], the left factor of the product; of one tap without affinity x itself."""
     if taps == 1 and affinity is None:
-        return x.flatten(0, 1)
+        return x.flatten(0, 1).contiguous()
     return affinity_columns(x, affinity, taps, official).flatten(0, 1)
 
 
@@ -92,8 +92,8 @@ def _reference(x: Tensor, affinity: Tensor | None, weight: Tensor, bias: Tensor 
     filters, _, taps = weight.shape
     matrix = weight.transpose(1, 2).reshape(filters, -1)  # [Cout, Cin, h] -> [Cout, h * Cin]
     out = x.new_empty(*x.shape[:2], filters)
-    for block in video_blocks(x):
-        columns = _columns(x[block].contiguous(), _part(affinity, block), taps, official)
+    for block in video_blocks(x, ROWS):
+        columns = _columns(x[block], _part(affinity, block), taps, official)
         out[block] = product(columns, matrix, bias).view(-1, x.shape[1], filters)
     return out
 
@@ -104,26 +104,40 @@ def _fake(x: Tensor, affinity: Tensor | None, weight: Tensor, bias: Tensor | Non
 
 def _backward_reference(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor, official: bool,
                         input_grad: bool) -> tuple[Tensor, Tensor, Tensor]:
+    grad_x, grad_affinity = x.new_empty(0), x.new_empty(0)
+    if input_grad or affinity is not None:
+        grad_x, grad_affinity = _input_gradients(grad, x, affinity, weight, official)
+    return (grad_x if input_grad else x.new_empty(0), grad_affinity,
+            _weight_gradient(grad, x, affinity, weight, official))
+
+
+def _input_gradients(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor,
+                     official: bool) -> tuple[Tensor, Tensor]:
     filters, channels, taps = weight.shape
-    grad_x = x.new_zeros(x.shape if input_grad else 0)
-    grad_affinity = x.new_zeros(0 if affinity is None else affinity.shape)
+    back = weight.permute(2, 1, 0).reshape(-1, filters)  # [Cout, Cin, h] -> [h * Cin, Cout]
+    grad_x, grad_affinity = torch.empty_like(x), x.new_empty(0 if affinity is None else affinity.shape)
+    for block in video_blocks(x, ROWS):
+        rows = grad[block].flatten(0, 1).contiguous()  # [B * T, Cout]
+        grad_columns = product(rows, back).view(-1, x.shape[1], taps * channels)
+        if taps == 1 and affinity is None:
+            grad_x[block] = grad_columns
+            continue
+        grad_x[block], of_affinity = affinity_columns_backward(grad_columns, x[block], _part(affinity, block), taps,
+                                                               official)
+        if affinity is not None:
+            grad_affinity[block] = of_affinity
+    return grad_x, grad_affinity
+
+
+def _weight_gradient(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor, official: bool) -> Tensor:
+    filters, channels, taps = weight.shape
     wide = torch.promote_types(x.dtype, torch.float32)  # sums over blocks
     grad_matrix = x.new_zeros(filters, taps * channels, dtype=wide)
-    back = weight.permute(2, 1, 0).reshape(-1, filters)  # [Cout, Cin, h] -> [h * Cin, Cout]
-    for block in video_blocks(x):
-        part, of_part = x[block].contiguous(), _part(affinity, block)
-        rows = grad[block].contiguous().flatten(0, 1)  # [B * T, Cout]
-        grad_matrix += product(_columns_time_last(rows[None], None, 1, False),
-                               _columns_time_last(part, of_part, taps, official))
-        if input_grad or affinity is not None:
-            grad_columns = product(rows, back).view(*part.shape[:2], taps * channels)
-            of_x, of_affinity = affinity_columns_backward(grad_columns, part, of_part, taps, official)
-            if input_grad:
-                grad_x[block] = of_x
-            if affinity is not None:
-                grad_affinity[block] = of_affinity
+    for block in video_blocks(x, SUMMED_ROWS):
+        rows = _columns_time_last(grad[block], None, 1, False)  # [Cout, B * T]
+        grad_matrix += product(rows, _columns_time_last(x[block], _part(affinity, block), taps, official))
     grad_weight = grad_matrix.to(x.dtype).view(filters, taps, channels).transpose(1, 2)  # [Cout, Cin, h]
-    return grad_x, grad_affinity, grad_weight.contiguous()
+    return grad_weight.contiguous()
 
 
 def _backward_fake(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor, official: bool,

@@ -9,6 +9,7 @@ from wtal_fast.ops import _library
 from wtal_fast.ops.affinity_columns import windows
 
 
+@torch.no_grad()
 def branch_combine(taps: Tensor, affinity: Tensor | None, foreground: Tensor, bias: Tensor | None, official: bool,
                    slope: float) -> Tensor:
     """[2, B, T, H]: leaky(sum over g, i of a w taps[g, t + i - h // 2, i] + bias), without and with the foreground.
@@ -20,6 +21,7 @@ def branch_combine(taps: Tensor, affinity: Tensor | None, foreground: Tensor, bi
     return _branch_combine(taps, affinity, foreground, bias, official, slope)
 
 
+@torch.no_grad()
 def branch_combine_backward(grad: Tensor, out: Tensor, taps: Tensor, affinity: Tensor | None, foreground: Tensor,
                             official: bool, slope: float, time_last: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients with respect to taps, affinity (empty for None) and foreground.

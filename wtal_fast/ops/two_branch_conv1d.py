@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops._products import by_onednn, product, video_blocks
+from wtal_fast.ops._products import ROWS, SUMMED_ROWS, by_onednn, product, video_blocks
 from wtal_fast.ops.affinity_columns import affinity_columns, channel_blocks
 from wtal_fast.ops.affinity_conv1d import check_convolution, plain_affinity_conv1d
 from wtal_fast.ops.branch_combine import branch_combine, branch_combine_backward
@@ -89,7 +89,7 @@ def _reference(x: Tensor, foreground: Tensor, affinity: Tensor | None, weight: T
     (batch, steps, channels), (filters, _, count) = x.shape, weight.shape
     groups, matrices = _groups(channels, count, official), _matrices(weight, official)
     taps = x.new_empty(len(groups), batch, steps, count, filters)
-    for block in video_blocks(x):
+    for block in video_blocks(x, ROWS):
         for group, channel in enumerate(groups):
             rows = x[block, :, channel].flatten(0, 1).contiguous()  # [B * T, C']
             taps[group, block] = product(rows, matrices[group]).view(-1, steps, count, filters)
@@ -114,7 +114,7 @@ def _backward_reference(grad: Tensor, out: Tensor, taps: Tensor, x: Tensor, fore
     grad_matrices = [x.new_zeros(count * filters, each.stop - each.start, dtype=wide) for each in groups]
     grad_bias = x.new_zeros(filters if bias_grad else 0, dtype=wide)
     back = [matrix.t().contiguous() for matrix in _matrices(weight, official)] if input_grad else None
-    for block in video_blocks(x):
+    for block in video_blocks(x, SUMMED_ROWS):
         of_part = None if affinity is None else affinity[block]
         of_taps, of_affinity, grad_foreground[block] = branch_combine_backward(
             grad[:, block], out[:, block], taps[:, block], of_part, foreground[block], official, slope, time_last)

@@ -1,54 +1,88 @@
-// Proposals of one class activation sequence: runs above each threshold, scored by inner minus outer mean.
+// Proposals of one sequence: runs of samples above each threshold, scored by inner minus outer mean.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "core/propose_rules.h"
-#include "core/running_sums.h"
+#include "core/sample_loops.h"
 
 namespace wtal {
 
-struct ProposeScratch {
-  std::vector<double> sums;
-  std::vector<Run> runs;  // of one threshold, with one of no sample on either side
+// Memory of one sequence, used again for the next.
+class SampleStore {
+ public:
+  Samples resize(int64_t length) {
+    const int64_t blocks = blocks_of(length);
+    values_.resize(blocks * kBlock);
+    sums_.resize(length + 1);
+    least_.resize(blocks);
+    most_.resize(blocks);
+    return {values_.data(), sums_.data(), least_.data(), most_.data(), length};
+  }
+
+ private:
+  std::vector<double> values_, sums_, least_, most_;
 };
 
-// Appends the proposals of values [length] to `found`, by threshold, then start. steering [length] is compared with the
-// thresholds; extra is added to each score.
-inline void propose_row(const double* values, const double* steering, int64_t length, const double* thresholds, int64_t levels,
-                        const ProposeRule& rule, double extra, ProposeScratch& scratch, std::vector<Proposal>& found) {
-  scratch.sums.resize(length + 1);
-  running_sums(values, length, scratch.sums.data());
-  const auto sum_up_to = [&](int64_t j) { return scratch.sums[j]; };
-  std::vector<Run>& runs = scratch.runs;
-  for (int64_t level = 0; level < levels; ++level) {
-    const double threshold = thresholds[level];
-    const auto above = [&](int64_t j) { return is_above(steering[j], threshold); };
-    int64_t samples = 0;
-    runs.assign(1, {0, 0});
-    for (int64_t j = 0; j < length;) {
-      if (!above(j)) {
-        ++j;
-        continue;
+class Proposer {
+ public:
+  explicit Proposer(const SampleLoops& loops) : loops_(loops) {}
+
+  // Appends the proposals of `values`, whose sums are filled in, to `found`: by threshold, then start. `steering`, as long
+  // and with bounds filled in, is compared with the thresholds; extra is added to each score.
+  void propose(const Samples& values, const Samples& steering, const double* thresholds, int64_t levels,
+               const ProposeRule& rule, double extra, std::vector<Proposal>& found) {
+    words_.resize(blocks_of(values.length));
+    const auto sum_up_to = [&](int64_t j) { return values.sums[j]; };
+    for (int64_t level = 0; level < levels; ++level) {
+      loops_.find_above(steering, thresholds[level], words_.data());
+      const int64_t samples = find_runs(values.length);
+      if (runs_.size() == 3 && is_lone_first_sample(runs_[1].start, samples, rule)) continue;
+      for (size_t i = 1; i + 1 < runs_.size(); ++i) {
+        if (runs_[i].end - runs_[i].start < rule.min_run) continue;
+        size_t left = i, right = i;
+        const double score = contrast(
+            runs_[i], values.length, rule, extra, sum_up_to, [&](const Run&) { return runs_[--left]; },
+            [&](const Run&) { return runs_[++right]; });
+        found.push_back({runs_[i].start, runs_[i].end, score});
       }
-      const int64_t start = j;
-      while (j < length && above(j)) ++j;
-      samples += j - start;
-      runs.push_back({start, j});
-    }
-    if (runs.size() == 2 && is_lone_first_sample(runs[1].start, samples, rule)) continue;
-    runs.push_back({length, length});
-    for (size_t i = 1; i + 1 < runs.size(); ++i) {
-      if (runs[i].end - runs[i].start < rule.min_run) continue;
-      size_t left = i, right = i;
-      const double score = contrast(
-          runs[i], length, rule, extra, sum_up_to, [&](const Run&) { return runs[--left]; },
-          [&](const Run&) { return runs[++right]; });
-      found.push_back({runs[i].start, runs[i].end, score});
     }
   }
-}
+
+ private:
+  // The runs of set bits, with one of no sample on either side; returns how many bits are set.
+  int64_t find_runs(int64_t length) {
+    runs_.assign(1, {0, 0});
+    int64_t samples = 0, start = -1;  // of the run that is open
+    for (size_t block = 0; block < words_.size(); ++block) {
+      uint64_t left = words_[block];
+      if (left == (start < 0 ? 0 : ~uint64_t{0})) continue;
+      const int64_t first = int64_t(block) * kBlock;
+      for (int64_t bit = 0; bit < kBlock;) {
+        const uint64_t turns = (start < 0 ? left : ~left) >> bit;
+        if (turns == 0) break;
+        bit += __builtin_ctzll(turns);
+        if (start < 0) {
+          start = first + bit;
+        } else {
+          samples += first + bit - start;
+          runs_.push_back({start, first + bit});
+          start = -1;
+        }
+      }
+    }
+    if (start >= 0) {
+      samples += length - start;
+      runs_.push_back({start, length});
+    }
+    runs_.push_back({length, length});
+    return samples;
+  }
+
+  SampleLoops loops_;
+  std::vector<uint64_t> words_;
+  std::vector<Run> runs_;
+};
 
 }  // namespace wtal

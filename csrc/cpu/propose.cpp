@@ -1,5 +1,6 @@
-#include "core/propose.h"
+#include "cpu/propose.h"
 
+#include "core/propose.h"
 #include "cpu/segments.h"
 
 namespace {
@@ -11,10 +12,9 @@ struct Row {
   std::vector<Proposal> found;
 };
 
-void copy_row(const Tensor& from, int64_t offset, int64_t stride, int64_t length, std::vector<double>& to) {
+void copy_row(const Tensor& from, int64_t offset, int64_t stride, const Samples& to) {
   const double* source = doubles(from) + offset;
-  to.resize(length);
-  for (int64_t j = 0; j < length; ++j) to[j] = source[j * stride];
+  for (int64_t j = 0; j < to.length; ++j) to.values[j] = source[j * stride];
 }
 
 std::vector<Row> kept_rows(const Tensor& class_mask) {
@@ -75,16 +75,23 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> propose(const Tensor& cas,   
     STD_TORCH_CHECK(integers(valid)[v] >= 0 && integers(valid)[v] <= time, "propose: lengths must be in 0..T");
 
   std::vector<Row> rows = kept_rows(mask);
+  const SampleLoops loops = WTAL_FASTEST(sample_loops)();
   torch::stable::parallel_for(0, int64_t(rows.size()), 1, [&](int64_t begin, int64_t end) {
-    std::vector<double> sequence;
-    ProposeScratch scratch;
+    SampleStore store, gate_store;
+    Proposer proposer(loops);
     for (int64_t r = begin; r < end; ++r) {
       Row& row = rows[r];
-      const int64_t length = integers(valid)[row.video];
-      copy_row(values, row.video * values.stride(0) + row.label * values.stride(2), values.stride(1), length, sequence);
-      const double* above = steering ? doubles(*steering) + row.video * time : sequence.data();
-      propose_row(sequence.data(), above, length, doubles(levels), levels.size(0), rule,
-                  class_weight * doubles(weights)[row.video * classes + row.label], scratch, row.found);
+      const Samples sequence = store.resize(integers(valid)[row.video]);
+      copy_row(values, row.video * values.stride(0) + row.label * values.stride(2), values.stride(1), sequence);
+      loops.add_up(sequence);
+      Samples above = sequence;
+      if (steering) {
+        above = gate_store.resize(sequence.length);
+        copy_row(*steering, row.video * time, 1, above);
+      }
+      loops.bound(above);
+      proposer.propose(sequence, above, doubles(levels), levels.size(0), rule,
+                       class_weight * doubles(weights)[row.video * classes + row.label], row.found);
     }
   });
   return pack(rows, cas);

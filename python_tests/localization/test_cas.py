@@ -1,12 +1,10 @@
-"""Min-max, foreground gates and upsampling against hand tables and NumPy."""
+"""Min-max, foreground gates and sample counts against hand tables."""
 
-import numpy as np
 import pytest
 import torch
 
-from python_tests.tolerances import ROUNDING
 from wtal_fast.config import LocalizationConfig
-from wtal_fast.localization.cas import foreground_gate, minmax, sample_counts, upsample
+from wtal_fast.localization.cas import foreground_gate, minmax, sample_counts
 
 
 def test_minmax_by_hand():
@@ -35,38 +33,15 @@ def test_gates_by_hand():
         [1, 0, 4 / 6, 2 / 6])
 
 
-def resized(values, lengths, config, counts=None):
-    values, lengths = torch.tensor(values), torch.tensor(lengths)
-    counts = sample_counts(lengths, None if counts is None else torch.tensor(counts), config)
-    return upsample(values, lengths, counts, config), counts
-
-
-def test_stpn_upsampling_is_linear_and_goes_on_past_the_last_snippet():
-    config = LocalizationConfig(upsample="stpn", upsample_factor=4)
-    found, counts = resized([[0.0, 4.0, 2.0], [0.0, 4.0, 50.0], [3.0, 9.0, 9.0]], [3, 2, 1], config)
-    assert counts.tolist() == [12, 8, 4]
-    assert found[0].tolist() == pytest.approx([0, 1, 2, 3, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0.5], **ROUNDING)
-    assert found[1, :8].tolist() == pytest.approx([0, 1, 2, 3, 4, 5, 6, 7], **ROUNDING)
-    assert found[2, :4].tolist() == [3.0] * 4
-
-
-@pytest.mark.parametrize("length, count", [(1, 3), (4, 4), (4, 7), (7, 3), (12, 50), (100, 31)])
-def test_half_pixel_resize_equals_interpolation_with_repeated_edges(length, count):
-    values = np.random.default_rng(0).random(length)
-    config = LocalizationConfig(upsample="half_pixel")
-    found, counts = resized([values.tolist() + [9.0] * 5], [length], config, [count])
-    position = ((np.arange(count) + 0.5) * (length / count) - 0.5).astype(np.float32)
-    expected = np.interp(position, np.arange(length), values)
-    np.testing.assert_allclose(found[0], expected, rtol=0, atol=float(np.finfo(np.float32).eps))
-    assert counts.tolist() == [count]
-
-
-def test_no_upsampling():
-    found, counts = resized([[1.0, 2.0]], [2], LocalizationConfig(upsample="none"))
-    assert found.tolist() == [[1.0, 2.0]] and found.dtype == torch.float64 and counts.tolist() == [2]
-
-
 @pytest.mark.parametrize("counts, words", [(None, "needs batch.frame_counts, got None"), ([0], "at least 1, got 0")])
 def test_frame_counts_are_asked_for(counts, words):
     with pytest.raises(ValueError, match=words):
-        resized([[1.0, 2.0]], [2], LocalizationConfig(upsample="half_pixel"), counts)
+        sample_counts(torch.tensor([2]), None if counts is None else torch.tensor(counts),
+                      LocalizationConfig(upsample="half_pixel"))
+
+
+def test_sample_counts():
+    lengths, frames = torch.tensor([2, 5]), torch.tensor([50, 130])
+    for upsample, expected in (("stpn", [8, 20]), ("half_pixel", [50, 130]), ("none", [2, 5])):
+        config = LocalizationConfig(upsample=upsample, upsample_factor=4)
+        assert sample_counts(lengths, frames, config).tolist() == expected

@@ -85,15 +85,6 @@ def test_detections_are_ordered_and_inside_the_video(name):
     assert (found.segments[:, 1] <= batch.durations.numpy()[found.video_index]).all()
 
 
-def test_chunks_of_rows_make_no_difference(monkeypatch):
-    output, batch = random_batch()
-    whole = localize(output, batch, SETTINGS["um"], NAMES)
-    monkeypatch.setattr("wtal_fast.localization.proposals.SAMPLES_PER_CHUNK", 200)
-    chunked = localize(output, batch, SETTINGS["um"], NAMES)
-    for field in FIELDS:
-        np.testing.assert_array_equal(getattr(chunked, field), getattr(whole, field))
-
-
 def test_background_is_in_the_softmax_and_never_kept():
     logits = torch.tensor([[1.0, 0.0, -1.0, 9.0]])
     torch.testing.assert_close(class_probabilities(logits, 3), logits.softmax(1)[:, :3].double())

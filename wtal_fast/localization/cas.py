@@ -1,4 +1,4 @@
-"""Class activation sequences before proposals: min-max normalisation, foreground gate, upsampling."""
+"""Class activation sequences before proposals: min-max normalisation, foreground gate, number of samples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def minmax(values: Tensor, lengths: Tensor, clip: bool) -> Tensor:
     The upper bound is at least 0 and so is the lower one (the released codes pass both through ReLU), so a row with
     negative values goes below 0 unless `clip` cuts the result to 0..1. A constant row divides by 1.
     """
-    valid = valid_snippets(lengths, values.shape[1])
-    upper = values.masked_fill(~valid, float("-inf")).amax(dim=1).clamp(min=0)  # [B]
-    lower = values.masked_fill(~valid, float("inf")).amin(dim=1).clamp(min=0)
-    return rescale(values, lower, upper, clip)
+    below, above = values, values
+    if bool((lengths < values.shape[1]).any()):
+        valid = valid_snippets(lengths, values.shape[1])
+        below, above = values.masked_fill(~valid, float("inf")), values.masked_fill(~valid, float("-inf"))
+    return rescale(values, below.amin(dim=1).clamp(min=0), above.amax(dim=1).clamp(min=0), clip)
 
 
 def rescale(values: Tensor, lower: Tensor, upper: Tensor, clip: bool) -> Tensor:
@@ -56,7 +57,7 @@ def _mean_extreme(magnitude: Tensor, lengths: Tensor, divisor: int, largest: boo
 
 
 def sample_counts(lengths: Tensor, frame_counts: Tensor | None, config: LocalizationConfig) -> Tensor:
-    """Samples [B] of each video after `upsample`."""
+    """Samples [B] of each video after config.upsample."""
     if config.upsample == "stpn":
         return lengths * config.upsample_factor
     if config.upsample == "none":
@@ -66,43 +67,3 @@ def sample_counts(lengths: Tensor, frame_counts: Tensor | None, config: Localiza
     if bool((frame_counts < 1).any()):
         raise ValueError(f"localize: batch.frame_counts must be at least 1, got {int(frame_counts.min())}")
     return frame_counts
-
-
-def upsample(values: Tensor, lengths: Tensor, counts: Tensor, config: LocalizationConfig) -> Tensor:
-    """values [R, T], of which `lengths` [R] are valid, resized to counts [R] samples: float64 [R, max(counts)]."""
-    if config.upsample == "stpn":
-        return _upsample_stpn(values, lengths, int(counts.max()), config.upsample_factor)
-    if config.upsample == "half_pixel":
-        return _resize_half_pixel(values, lengths, counts)
-    return values.double()
-
-
-def _upsample_stpn(values: Tensor, lengths: Tensor, size: int, factor: int) -> Tensor:
-    """Linear interpolation with snippet t at x = t, sample j at x = j / factor; past the last snippet the line through
-    the last two goes on (SciPy's interp1d with fill_value="extrapolate", as STPN and its successors call it).
-
-    The difference of neighbours is taken in the dtype of `values`, the rest in float64, like there.
-    """
-    x = torch.arange(size, device=values.device, dtype=torch.float64) * (1 / factor)
-    right = torch.minimum(x.ceil().long()[None], lengths[:, None] - 1).clamp(min=1)  # [R, N]
-    left_values, right_values = values.gather(1, right - 1), values.gather(1, right.clamp(max=values.shape[1] - 1))
-    slope = torch.where(lengths[:, None] > 1, right_values - left_values, 0.0)  # a single snippet stays constant
-    return slope.double() * (x - (right - 1)) + left_values.double()
-
-
-def _resize_half_pixel(values: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
-    """Linear interpolation with pixel centres at half integers, edges repeated (OpenCV's INTER_LINEAR).
-
-    Positions are rounded to float32 like there: a threshold crossing moves by a sample otherwise.
-    """
-    index = torch.arange(int(counts.max()), device=values.device, dtype=torch.float64)
-    x = (index + 0.5) * (lengths.double() / counts.double())[:, None] - 0.5  # [R, N]
-    x = x.float()
-    left = x.floor()
-    fraction = (x - left).to(values.dtype)
-    last = lengths[:, None] - 1
-    left = left.long()
-    fraction = torch.where((left < 0) | (left >= last), 0.0, fraction)
-    left = torch.minimum(left.clamp(min=0), last)
-    right = torch.minimum(left + 1, last)
-    return (values.gather(1, left) * (1 - fraction) + values.gather(1, right) * fraction).double()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,7 +38,7 @@ def localize(output: CASOutput, batch: FeatureBatch, config: LocalizationConfig,
     if len(rows) == 0:
         kept = Segments(rows.durations.new_zeros((0, 2)), rows.durations, rows.video)
     else:
-        kept = _suppress(proposals(rows, config), rows, num_classes, config)
+        kept = _suppress(proposals(rows, config), config)
     return Detections(
         segments=kept.seconds.cpu().numpy(), scores=kept.score.cpu().numpy(),
         classes=rows.label[kept.row].cpu().numpy().astype(np.int64),
@@ -49,19 +50,17 @@ def _rows(output: CASOutput, batch: FeatureBatch, config: LocalizationConfig, nu
     """The (video, class) pairs that are kept, with all that proposals read of them."""
     _check(output, batch, config, num_classes)
     lengths, cas = batch.lengths, _at_least_float32(output.cas_logits)[..., :num_classes]
-    valid = valid_snippets(lengths, cas.shape[1])
-    cas = cas.masked_fill(~valid[:, :, None], 0.0)
     probabilities = class_probabilities(_at_least_float32(output.video_logits), num_classes)
     video, label = kept_classes(probabilities, config).nonzero(as_tuple=True)
     if config.cas == "softmax":
         cas = cas.softmax(dim=-1)
+    sequences = cas[video, :, label]  # [B, T, C] -> [R, T]
     gate = magnitude = None
     if output.magnitude is not None:
-        magnitude = _at_least_float32(output.magnitude).masked_fill(~valid, 0.0)
+        magnitude = _at_least_float32(output.magnitude)
     if config.gate != "none":
         gate = foreground_gate(magnitude, lengths, config)
-        cas = cas * gate[:, :, None]
-    sequences = cas[video, :, label]  # [B, T, C] -> [R, T]
+        sequences = sequences * gate[video]
     if config.normalize != "none":
         sequences = minmax(sequences, lengths[video], clip=config.normalize == "relu_clip")
     steering = None
@@ -91,20 +90,25 @@ def _check(output: CASOutput, batch: FeatureBatch, config: LocalizationConfig, n
         raise ValueError("localize: magnitude_source='gate' needs a gate, got gate='none'")
     if bool((batch.lengths < 1).any()):
         raise ValueError(f"localize: every video needs at least one snippet, got lengths {batch.lengths.tolist()}")
-    valid = valid_snippets(batch.lengths, output.cas_logits.shape[1])
     for name in ("cas_logits", "video_logits", "magnitude"):
         tensor = getattr(output, name)
-        if tensor is None:
-            continue
-        finite = tensor.isfinite() if name == "video_logits" else tensor[valid].isfinite()
-        if not bool(finite.all()):
+        if tensor is not None and not _is_finite(tensor, None if name == "video_logits" else batch.lengths):
             raise ValueError(f"localize: output.{name} must be finite, got NaN or infinite values")
 
 
-def _suppress(found: Segments, rows: Rows, num_classes: int, config: LocalizationConfig) -> Segments:
-    """The proposals left after NMS within each video and class, and after config.min_score."""
-    groups = (rows.video * num_classes + rows.label)[found.row]
-    scores = found.score
+def _is_finite(tensor: Tensor, lengths: Tensor | None) -> bool:
+    """Whether tensor [B, ...] is finite; of tensor [B, T, ...] the first `lengths` [B] of each video count."""
+    if not tensor.numel():
+        return True
+    if lengths is not None and bool((lengths < tensor.shape[1]).any()):
+        valid = valid_snippets(lengths, tensor.shape[1])
+        tensor = tensor.masked_fill(~valid.reshape(valid.shape + (1,) * (tensor.ndim - 2)), 0.0)
+    return all(math.isfinite(bound) for bound in tensor.aminmax())  # one pass; NaN is handed on
+
+
+def _suppress(found: Segments, config: LocalizationConfig) -> Segments:
+    """The proposals left after NMS within each row, and after config.min_score."""
+    groups, scores = found.row, found.score
     if config.nms == "none":
         index = rank(scores, groups)
     elif config.nms == "hard":

@@ -7,6 +7,7 @@ from wtal_fast.ops.average_precision import average_precision
 from wtal_fast.ops.leaky_dropout import leaky_dropout
 from wtal_fast.ops.local_affinity import local_affinity
 from wtal_fast.ops.propose import propose
+from wtal_fast.ops.propose_resampled import propose_resampled
 from wtal_fast.ops.soft_temporal_nms import soft_temporal_nms
 from wtal_fast.ops.temporal_iou import temporal_iou
 from wtal_fast.ops.temporal_nms import temporal_nms
@@ -21,6 +22,7 @@ __all__ = [
     "leaky_dropout",
     "local_affinity",
     "propose",
+    "propose_resampled",
     "soft_temporal_nms",
     "temporal_iou",
     "temporal_nms",

@@ -1,7 +1,6 @@
-#include "core/propose.h"
-
 #include <cmath>
 
+#include "core_calls.h"
 #include "fuzz.h"
 
 namespace {
@@ -60,8 +59,10 @@ FUZZ_TARGET("propose") {
   const std::vector<double>& steering = gated ? gate : values;
 
   std::vector<wtal::Proposal> found;
-  wtal::ProposeScratch scratch;
-  wtal::propose_row(values.data(), steering.data(), length, thresholds.data(), levels, rule, extra, scratch, found);
+  wtal::SampleStore store, gate_store;
+  wtal::Proposer(wtal::loops_of_this_file())
+      .propose(core_calls::samples_of(values, store), core_calls::samples_of(steering, gate_store), thresholds.data(),
+               levels, rule, extra, found);
 
   double largest = 1;
   for (const double value : values) largest = std::fmax(largest, std::fabs(value));

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from wtal_fast.data.clicks import BACKGROUND_TAG, Clicks, clicks_of_rows
+from wtal_fast.data.formats import read_rows
 from wtal_fast.data.problems import ProblemList
-from wtal_fast.data.tables import read_rows
 from wtal_fast.errors import InputError, nearest_name
 from wtal_fast.files import read_json
 

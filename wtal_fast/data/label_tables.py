@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from wtal_fast.data.formats import read_rows
 from wtal_fast.data.problems import ProblemList
-from wtal_fast.data.tables import read_rows
 from wtal_fast.errors import InputError
 
 DEFAULT_SUBSET = "train"  # of videos whose table has no column for it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wtal_fast.data.formats import read_table, read_value
+from wtal_fast.data.formats import read_rows, read_value
 from wtal_fast.errors import InputError
 
 
@@ -24,7 +24,7 @@ def written(tmp_path, content: bytes):
     (b"", []),
 ])
 def test_rows(tmp_path, content, rows):
-    assert read_table(written(tmp_path, content)) == rows
+    assert read_rows(written(tmp_path, content), delimiter=None) == rows
 
 
 @pytest.mark.parametrize("content", [b"1,2\n3,4\n", b"x,y\n1,2\n3,4", b"1 2\n3 4\n", b"1\t2\r\n3\t4\r\n", b"1;2\n3;4\n",
@@ -58,4 +58,4 @@ def test_numbers_that_are_none(tmp_path, content, message):
 ])
 def test_rows_that_are_none(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
-        read_table(written(tmp_path, content))
+        read_rows(written(tmp_path, content), delimiter=None)

@@ -4,13 +4,13 @@
     one_array(path, names) -> ArrayRef        the array of a file of one, or the first of `names`
     read_value(path)                          all of it: arrays, numbers, text, lists, dictionaries
     open_tree(path)                           the same with every array as ArrayRef
-    read_table(path)                          rows of a text table with their line numbers
+    read_rows(path)                           rows of a text table with their line numbers
 
 What cannot be read raises InputError: file, place, what was expected, what was found, what to do.
 """
 
 from wtal_fast.data.formats.arrays import ArrayRef
 from wtal_fast.data.formats.opening import one_array, open_arrays, open_tree, read_value
-from wtal_fast.data.formats.table import read_table
+from wtal_fast.data.formats.table import read_rows
 
-__all__ = ["ArrayRef", "one_array", "open_arrays", "open_tree", "read_table", "read_value"]
+__all__ = ["ArrayRef", "one_array", "open_arrays", "open_tree", "read_rows", "read_value"]

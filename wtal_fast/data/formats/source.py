@@ -15,18 +15,19 @@ DAMAGED = "the file is damaged or cut: copy it again"
 
 
 @contextmanager
-def open_file(path: str | os.PathLike, expected: str = "a file") -> Iterator[tuple[BinaryIO, int]]:
+def open_file(path: str | os.PathLike, expected: str = "a file",
+              fix: str = "check the path") -> Iterator[tuple[BinaryIO, int]]:
     """(the open file, its size in bytes). Folders, pipes, devices and what cannot be opened raise InputError."""
     path = Path(path)
     try:
         kind = os.stat(path).st_mode  # asked before opening: opening a pipe would wait for its writer
         if not stat.S_ISREG(kind):
             found = "a folder" if stat.S_ISDIR(kind) else "a pipe or device"
-            raise InputError(path, expected=expected, found=found, fix="name a file")
+            raise InputError(path, expected=expected, found=found, fix=fix)
         with open(path, "rb", buffering=0) as file:
             yield file, os.fstat(file.fileno()).st_size
     except FileNotFoundError:
-        raise InputError(path, expected=expected, found="nothing there", fix="check the path") from None
+        raise InputError(path, expected=expected, found="nothing there", fix=fix) from None
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

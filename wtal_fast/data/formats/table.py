@@ -15,20 +15,21 @@ from wtal_fast.data.formats.source import open_file, read_exactly
 from wtal_fast.data.problems import ProblemList
 from wtal_fast.errors import InputError
 
-MAX_TABLE_BYTES = 2**30
+MAX_TABLE_BYTES = 64 * 2**20
+MAX_FEATURE_BYTES = 2**30
 _TEXT = re.compile(rb"(\xef\xbb\xbf)?\s*[A-Za-z0-9_\"'+.-][^\x00-\x08\x0e-\x1f\x7f]*")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf|infinity)\s*", re.I)
 
 
-def read_table(path: str | os.PathLike, expected: str = "a table", delimiter: str | None = None,
-               max_bytes: int = MAX_TABLE_BYTES) -> list[tuple[int, list[str]]]:
+def read_rows(path: str | os.PathLike, what: str = "a table", fix: str = "check the path",
+              delimiter: str | None = ",") -> list[tuple[int, list[str]]]:
     """(line number, cells without spaces around them) of every line that is not blank; cells may be quoted.
 
-    delimiter: what parts the cells; None takes the first of comma, tab and semicolon that the first line holds, else
-    runs of spaces. UTF-8, with or without byte order mark; any line ends.
+    The file is UTF-8, with or without byte order mark, with any line ends. delimiter None: tab, semicolon or comma,
+    whichever cuts the first line into most cells, else runs of spaces. what, fix: words for a missing file.
     Raises InputError for other encodings, NUL characters, cells of more than 131,072 characters and open quotes."""
     path = Path(path)
-    text = _text_of(path, expected, max_bytes)
+    text = _text_of(path, what, MAX_TABLE_BYTES, fix)
     delimiter = delimiter or _delimiter(text)
     lines, rows = io.StringIO(text, newline=""), []
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ", strict=True)
@@ -52,7 +53,7 @@ def read_numbers(path: Path) -> ArrayRef:
     """A table of numbers [rows, columns] float64, with or without one row of headings.
 
     Raises InputError that lists every cell that is no number and every row of another length, with line and column."""
-    text = _text_of(path, "a table of numbers", MAX_TABLE_BYTES)
+    text = _text_of(path, "a table of numbers", MAX_FEATURE_BYTES)
     delimiter = _delimiter(text)
     first, _, rest = text.lstrip("\r\n").partition("\n")
     cells = first.split(None if delimiter == " " else delimiter)
@@ -71,7 +72,7 @@ def read_numbers(path: Path) -> ArrayRef:
 def _bad_cells(path: Path, delimiter: str) -> InputError:
     """What NumPy could not read, cell by cell."""
     problems = ProblemList(path)
-    rows = read_table(path, delimiter=delimiter)
+    rows = read_rows(path, delimiter=delimiter)
     if not all(_NUMBER.fullmatch(cell) for cell in rows[0][1]):
         rows = rows[1:]
     width = len(rows[0][1]) if rows else 0
@@ -90,8 +91,8 @@ def _bad_cells(path: Path, delimiter: str) -> InputError:
     return InputError(path, expected="a table of numbers", found="text in another form")
 
 
-def _text_of(path: Path, expected: str, max_bytes: int) -> str:
-    with open_file(path, expected) as (file, size):
+def _text_of(path: Path, expected: str, max_bytes: int, fix: str = "check the path") -> str:
+    with open_file(path, expected, fix) as (file, size):
         if size > max_bytes:
             raise InputError(path, expected=f"at most {max_bytes} bytes", found=f"{size} bytes", fix="split the file")
         content = bytearray(size)
@@ -111,5 +112,5 @@ def _text_of(path: Path, expected: str, max_bytes: int) -> str:
 
 def _delimiter(text: str) -> str:
     first = next((line for line in text[:2**16].splitlines() if line.strip()), "")
-    return next((mark for mark in ("\t", ";", ",") if mark in first and (mark != ";" or "," not in first
-                 or re.search(r"\d,\d", first))), " ")
+    best = max("\t;,", key=first.count)
+    return best if best in first else " "

@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from wtal_fast.data.formats import read_yaml
 from wtal_fast.data.ground_truth import ground_truth_content
 from wtal_fast.data.holdout import stratified_choice
 from wtal_fast.data.layouts.flat import FlatFolder, annotation_folders
@@ -27,7 +27,6 @@ from wtal_fast.data.splits import read_ids
 from wtal_fast.errors import InputError, nearest_name
 
 FILE_NAME = "dataset.yaml"
-MAX_YAML_BYTES = 2**20
 _KEYS = {"features", "labels", "fps", "stride", "classes", "train", "test", "clicks", "channels_first"}
 _HELP = "features, labels, fps, stride, test; optional: classes, train, clicks, channels_first"
 
@@ -118,12 +117,7 @@ def _share(videos: list[str], database: dict, share: float) -> list[str]:
 
 
 def _read(path: Path) -> dict:
-    if path.stat().st_size > MAX_YAML_BYTES:
-        raise InputError(path, expected=f"at most {MAX_YAML_BYTES} bytes", found=f"{path.stat().st_size} bytes")
-    try:
-        description = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(path, expected="YAML", found=str(error).splitlines()[0], fix=_HELP) from None
+    description = read_yaml(path, _HELP)
     if not isinstance(description, dict):
         raise InputError(path, expected="keys and values", found=type(description).__name__, fix=_HELP)
     for key in description:

@@ -1,0 +1,1 @@
+"""Mutation fuzzers of what reads files."""

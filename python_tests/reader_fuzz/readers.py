@@ -30,8 +30,9 @@ NAMES = ("npy", "npz", "pickle", "checkpoint", "json", "csv", "click", "config")
 MAX_CORPUS = 600
 
 
-def fuzz(name: str, runs: int, seed: int, folder: Path) -> dict:
-    """Counts of `runs` mutated inputs of one target: accepted, refused, kinds of refusal, findings."""
+def fuzz(name: str, runs: int, seed: int, folder: Path, minutes: float = 1e9) -> dict:
+    """Counts of `runs` mutated inputs of one target, or of as many as `minutes` allow: accepted, refused, kinds of
+    refusal, findings."""
     from python_tests.reader_fuzz.mutate import mutated
     from python_tests.reader_fuzz.targets import targets
     from wtal_fast.errors import InputError
@@ -43,7 +44,7 @@ def fuzz(name: str, runs: int, seed: int, folder: Path) -> dict:
     path = folder / f"{name}.file"
     result = {"target": name, "runs": 0, "accepted": 0, "refused": 0, "kinds": 0, "slowest_s": 0.0, "findings": []}
     start = time.monotonic()
-    for _ in range(runs):
+    while result["runs"] < runs and time.monotonic() - start < 60 * minutes:
         content = mutated(draw.choice(corpus if draw.random() < 0.5 else target.seeds), corpus, target.words, draw)
         packed = draw.choice(target.packs)(content)
         path.write_bytes(packed)
@@ -76,12 +77,12 @@ def fuzz(name: str, runs: int, seed: int, folder: Path) -> dict:
     return result
 
 
-def run_in_processes(names: list[str], runs: int, seed: int, folder: Path, progress=print) -> list[dict]:
+def run_in_processes(names: list[str], runs: int, seed: int, folder: Path, minutes: float = 1e9) -> list[dict]:
     """fuzz() of each target in a fresh process. A process that dies is a finding."""
     results = []
     for name in names:
-        command = [sys.executable, "-m", "python_tests.reader_fuzz.readers", "--one", name, "--runs", str(runs), "--seed",
-                   str(seed), "--folder", str(folder)]
+        command = [sys.executable, "-m", "python_tests.reader_fuzz.readers", "--one", name, "--runs", str(runs),
+                   "--seed", str(seed), "--folder", str(folder), "--minutes", str(minutes)]
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode == 0:
@@ -91,8 +92,8 @@ def run_in_processes(names: list[str], runs: int, seed: int, folder: Path, progr
                        "file": str(folder / f"{name}.file")}
             result = {"target": name, "runs": 0, "findings": [finding]}
         results.append(result)
-        progress(json.dumps({key: value for key, value in result.items() if key != "findings"} |
-                            {"findings": len(result["findings"])}))
+        shown = {key: value for key, value in result.items() if key != "findings"}
+        print(json.dumps(shown | {"findings": len(result["findings"])}), flush=True)
     return results
 
 
@@ -100,17 +101,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help=f"of {', '.join(NAMES)}; all without any")
     parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="end a target then, however many runs it had")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="JSON file for the counts")
     parser.add_argument("--folder", type=Path, help="where inputs and findings are written")
     parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(fuzz(options.one, options.runs, options.seed, options.folder)))
+        print(json.dumps(fuzz(options.one, options.runs, options.seed, options.folder, options.minutes)))
         return 0
     folder = options.folder or Path(tempfile.mkdtemp(prefix="wtal_fast-fuzz-"))
     folder.mkdir(parents=True, exist_ok=True)
-    results = run_in_processes(options.targets or list(NAMES), options.runs, options.seed, folder)
+    results = run_in_processes(options.targets or list(NAMES), options.runs, options.seed, folder, options.minutes)
     if options.output:
         from wtal_fast.files import save_json
 

@@ -139,6 +139,9 @@ def _member(path: Path, file, size: int, entry: zipfile.ZipInfo) -> Member:
     fields = _LOCAL_HEADER.unpack(head) if len(head) == _LOCAL_HEADER.size else (b"",)
     if fields[0] != MAGICS[0]:
         raise InputError(path, shown, expected="a member where the directory says", found="none", fix=DAMAGED)
+    named = os.pread(file.fileno(), fields[9], entry.header_offset + _LOCAL_HEADER.size)
+    if named.decode("utf-8" if fields[2] & 0x800 else "cp437") != name:
+        raise InputError(path, shown, expected="one name in the directory and at the member", found="two", fix=DAMAGED)
     start = entry.header_offset + _LOCAL_HEADER.size + fields[9] + fields[10]
     deflated = entry.compress_type == zipfile.ZIP_DEFLATED
     if start + entry.compress_size > size or not deflated and entry.compress_size != entry.file_size:

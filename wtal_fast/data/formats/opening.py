@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from wtal_fast.errors import InputError, nearest_name
 
 EXPECTED = "a file of arrays (npy, npz, pt, safetensors, HDF5, CSV, pickled arrays)"
 _HEAD_BYTES = 64
+_GLOBAL = re.compile(rb"c[\w.]+\n[\w.]+\n[(p)qX]")
 
 
 def open_arrays(path: str | os.PathLike) -> dict[str, ArrayRef]:
@@ -75,7 +77,7 @@ def _read_archive(path: Path):
 
 def _looks_pickled(head: bytes) -> bool:
     """Protocols 2 to 5 name themselves; 0 and 1 start with what opens a list, tuple, dictionary, array or string."""
-    return head.startswith((b"\x80", b"]", b"}", b"(l", b"(d", b"(t", b"(c", b"cnumpy.", b"c_codecs\n", b"ccollect"))
+    return head.startswith((b"\x80", b"]", b"}", b"(l", b"(d", b"(t", b"(c")) or _GLOBAL.match(head) is not None
 
 
 _READERS: list[tuple[Callable[[bytes], bool], Callable[[Path], object]]] = [

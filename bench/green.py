@@ -24,6 +24,7 @@ TESTS = {
     "detection_map": MAP,
     "detection_map_large": MAP,
     "evaluate": MAP,
+    "files": [f"python_tests/data/formats/test_{name}.py" for name in ("arrays", "tensors", "hdf5")],
     "localize": ["python_tests/localization"],
 }
 

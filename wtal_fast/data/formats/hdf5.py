@@ -1,7 +1,7 @@
 """HDF5 files, read by a process of their own: the HDF5 library crashes on some damaged files.
 
-Arrays that lie in one piece are read or mapped straight from the file; only compressed and chunked ones pass through
-the other process. It is started with the first file and lives as long as this one.
+Arrays that lie in one piece are read or mapped straight from the file; compressed and chunked ones come through memory
+that both processes share. The other is started with the first file and lives as long as this one.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import numpy as np
 
 from wtal_fast.data.formats.arrays import ArrayRef, LoadedArray, RawArray
-from wtal_fast.data.formats.source import DAMAGED, open_file
+from wtal_fast.data.formats.source import DAMAGED, open_file, read_exactly
 from wtal_fast.errors import InputError
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 TIMEOUT = 60.0  # seconds without a byte from the other process: damage can make the library loop
 MAX_ANSWER = 64 * 2**20
+KEPT_BYTES = 16 * 2**20  # of shared memory between two arrays
 _CHILD = Path(__file__).with_name("hdf5_child.py")
 
 
@@ -60,6 +62,7 @@ class Reader:
         self._process: subprocess.Popen | None = None
         self._owner = 0
         self._rest = b""
+        self._shared = None
 
     def ask(self, path: Path, name: str | None = None, into: np.ndarray | None = None) -> dict:
         """The answer about the file `path`; with `name`, fills `into` with the bytes of that array."""
@@ -92,8 +95,8 @@ class Reader:
         if process is not None and self._owner == os.getpid():
             process.kill()
             process.wait()
-            process.stdin.close()
-            process.stdout.close()
+            for file in (process.stdin, process.stdout, self._shared):
+                file.close()
 
     def _exchange(self, request: dict, into: np.ndarray | None) -> dict:
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
@@ -109,14 +112,9 @@ class Reader:
         if into is not None and "bytes" in answer:
             if answer["bytes"] != len(into):
                 raise EOFError(f"{answer['bytes']} bytes where {len(into)} were announced")
-            filled = min(len(self._rest), len(into))
-            into[:filled], self._rest = np.frombuffer(self._rest[:filled], np.uint8), self._rest[filled:]
-            while filled < len(into):
-                self._wait()
-                count = os.readv(self._process.stdout.fileno(), [into[filled:]])
-                if count == 0:
-                    raise EOFError("the library stopped while reading it")
-                filled += count
+            read_exactly(self._shared, 0, into)
+            if len(into) > KEPT_BYTES:
+                self._shared.truncate(0)
         return answer
 
     def _more(self) -> bytes:
@@ -137,14 +135,11 @@ class Reader:
         if self._owner == os.getpid():
             self.stop()
         self._rest, self._owner = b"", os.getpid()
-        self._process = subprocess.Popen([sys.executable, str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=subprocess.DEVNULL, bufsize=0)
-        try:  # a wider pipe: fewer turns for large arrays
-            import fcntl
-
-            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, 2**20)
-        except (ImportError, AttributeError, OSError):
-            pass
+        self._shared = os.fdopen(os.memfd_create("wtal_fast"), "r+b", buffering=0) if hasattr(os, "memfd_create") else \
+            tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as the process)
+        handle = self._shared.fileno()
+        self._process = subprocess.Popen([sys.executable, str(_CHILD), str(handle)], pass_fds=[handle], bufsize=0,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 READER = Reader()

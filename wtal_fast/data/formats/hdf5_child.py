@@ -1,10 +1,12 @@
 """The process in which the HDF5 library meets a file: whatever a damaged file does to the library, it does it here.
 
-Reads requests {"path", "name"} as lines of JSON from standard input. Without a name it answers the arrays of the file,
-with one the bytes of that array after a line that says how many. Imports nothing of this package.
+Reads requests {"path", "name"} as lines of JSON from standard input. Without a name it answers the arrays of the file;
+with one it leaves the bytes of that array in the file whose descriptor is the first argument, which both processes have
+open, and answers how many. Imports nothing of this package.
 """
 
 import json
+import mmap
 import os
 import signal
 import sys
@@ -68,19 +70,50 @@ def entry_of(name, dataset, size, userblock):
     return {"name": name, "shape": list(dataset.shape), "dtype": dataset.dtype.str, "start": start}
 
 
-def answer(request, out):
-    """Writes the answer to one request."""
-    import h5py
+class Opened:
+    """The file asked for last, kept open: its arrays are listed first and read next."""
+
+    def __init__(self):
+        self.key, self.file = None, None
+
+    def get(self, path):
+        """The file `path`, opened anew where it has changed."""
+        import h5py
+
+        status = os.stat(path)
+        key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key != self.key:
+            self.close()
+            self.file = h5py.File(path, "r", locking=False)
+            self.key = key
+        return self.file
+
+    def close(self):
+        """Forgets the file."""
+        file, self.key, self.file = self.file, None, None
+        if file is not None:
+            file.close()
+
+
+def answer(request, file, out, shared):
+    """Writes the answer to one request; numbers go to the file of descriptor `shared`."""
     import numpy as np
 
-    with h5py.File(request["path"], "r", locking=False) as file:
-        if "name" not in request:
-            entries = arrays_of(file, os.path.getsize(request["path"]))
-            out.write(json.dumps({"arrays": entries}).encode() + b"\n")
-            return
-        values = np.ascontiguousarray(file[request["name"]][()])
-        out.write(json.dumps({"bytes": values.nbytes}).encode() + b"\n")
-        out.write(values.reshape(-1).view(np.uint8).data if values.nbytes else b"")
+    if "name" not in request:
+        entries = arrays_of(file, os.path.getsize(request["path"]))
+        out.write(json.dumps({"arrays": entries}).encode() + b"\n")
+        return
+    dataset = file[request["name"]]
+    if dataset.nbytes > os.fstat(shared).st_size:
+        os.ftruncate(shared, dataset.nbytes)
+    if dataset.nbytes:
+        with mmap.mmap(shared, dataset.nbytes) as memory:
+            values = np.frombuffer(memory, dataset.dtype, dataset.size).reshape(dataset.shape)
+            try:
+                dataset.read_direct(values)
+            finally:
+                del values
+    out.write(json.dumps({"bytes": dataset.nbytes}).encode() + b"\n")
 
 
 def main():
@@ -92,12 +125,15 @@ def main():
     except ImportError as error:
         out.write(json.dumps({"missing": str(error)}).encode() + b"\n")
         return
+    opened = Opened()
     for line in sys.stdin.buffer:
         try:
-            answer(json.loads(line), out)
+            request = json.loads(line)
+            answer(request, opened.get(request["path"]), out, int(sys.argv[1]))
         except Unfit as error:
             out.write(json.dumps({"unfit": list(error.args)}).encode() + b"\n")
         except Exception as error:  # h5py raises many types for damage
+            opened.close()
             out.write(json.dumps({"damaged": f"{type(error).__name__}: {error}"[:200]}).encode() + b"\n")
         out.flush()
 

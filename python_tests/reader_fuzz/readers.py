@@ -41,7 +41,8 @@ def fuzz(name: str, runs: int, seed: int, folder: Path, minutes: float = 1e9) ->
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     target, draw = targets()[name], random.Random(f"{name} {seed}")
     corpus, kinds = list(target.seeds), set()
-    path = folder / f"{name}.file"
+    memory = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)  # disks are slower
+    path = Path(memory.name) / f"{name}.file"
     result = {"target": name, "runs": 0, "accepted": 0, "refused": 0, "kinds": 0, "slowest_s": 0.0, "findings": []}
     start = time.monotonic()
     while result["runs"] < runs and time.monotonic() - start < 60 * minutes:
@@ -74,6 +75,7 @@ def fuzz(name: str, runs: int, seed: int, folder: Path, minutes: float = 1e9) ->
             corpus.append(content)
     result |= {"kinds": len(kinds), "seconds": round(time.monotonic() - start, 1),
                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    memory.cleanup()
     return result
 
 
@@ -89,7 +91,7 @@ def run_in_processes(names: list[str], runs: int, seed: int, folder: Path, minut
             result = json.loads(done.stdout.splitlines()[-1])
         else:
             finding = {"what": f"the process ended with {done.returncode}: {done.stderr[-1500:]}",
-                       "file": str(folder / f"{name}.file")}
+                       "file": f"seed {seed}, its last input is gone"}
             result = {"target": name, "runs": 0, "findings": [finding]}
         results.append(result)
         shown = {key: value for key, value in result.items() if key != "findings"}

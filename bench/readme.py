@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/benchmarks.md from bench/results: no number there is typed by hand.
+"""Writes the tables of README.md, docs/benchmarks.md and docs/data.md from bench/results: none is typed by hand.
 
     python -m bench.readme [--check]
 """
@@ -14,7 +14,7 @@ from bench.report_tables import METHOD_NAMES, RESULTS, TABLES, head, is_judged, 
 from wtal_fast.files import read_json, save_text
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "data.md")
 LABELS = {f"step_{method}": f"{name} training step" for method, name in METHOD_NAMES.items()} | {
     "sampling_indices": "snippets of a batch", "sampling_gather": "features of a batch", "detection_map": "mAP",
     "localize": "localization of 210 videos"}

@@ -146,5 +146,17 @@ def precision() -> str:
     return "\n".join(["Average mAP in per cent.", "", *lines])
 
 
+def class_counts() -> str:
+    """Class loss of the released code and of the papers at several numbers of classes."""
+    content = read_json(RESULTS / "class_counts.json")
+    lines = head("method", "classes", "class loss", "video mAP", "mAP@.5", "videos with a class above the threshold")
+    for row in content["rows"]:
+        values = (f"{100 * row[key]:.1f}" for key in ("video_map", "map_50", "videos_with_a_class"))
+        lines.append(line(METHOD_NAMES[row["method"]], row["classes"], row["class_loss"], *values))
+    runs = len(content["rows"][0]["runs"])
+    return "\n".join([f"Per cent, simulated sets, means of {runs} seeds.", "", *lines])
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    "all_rows": all_rows, "memory": memory, "full_width": full_width, "growth": growth, "precision": precision}
+    "class_counts": class_counts, "all_rows": all_rows, "memory": memory,
+    "full_width": full_width, "growth": growth, "precision": precision}

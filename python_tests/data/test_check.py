@@ -114,6 +114,8 @@ def test_no_ground_truth_and_nothing_there(tmp_path):
     assert [part["with_features"] for part in report["parts"]] == [3, 3]
     with pytest.raises(InputError, match="nothing there"):
         check_path(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    assert "no data set and no file of a known kind" in texts(check_path(tmp_path / "empty"), "error")
 
 
 def test_files_of_every_kind(tmp_path):

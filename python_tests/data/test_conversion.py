@@ -88,6 +88,7 @@ def test_backtal_files_are_rescaled_and_hold_clicks_and_times(tmp_path):
     (tmp_path / "clicks.txt").write_text("URLID,URL,TagID,Tag,Start,End,Time,State\nvid_a,,2,background,3.1,3.1,1,1\n")
     with pytest.raises(InputError, match="--snippets .* 750"):
         convert_folder(root, tmp_path / "no", Conversion("backtal"))
+    assert not (tmp_path / "no").exists()
     convert_folder(root, tmp_path / "out", Conversion("backtal", 10, clicks=(str(tmp_path / "clicks.txt"),)))
     with np.load(tmp_path / "out/train/vid_a.npz") as found:
         array = cases.features("vid_a")  # 5 snippets of 0.64 s

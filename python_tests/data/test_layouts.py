@@ -1,10 +1,15 @@
 """Every layout gives the same structures: the same small data set, written in each, read alike."""
 
+import importlib
+import importlib.util
 import json
+import pickle
 
 import numpy as np
 import pytest
+import torch
 
+from python_tests.conftest import require
 from python_tests.data import layout_cases as cases
 from wtal_fast.config import DataConfig
 from wtal_fast.data.known_datasets import (
@@ -234,3 +239,29 @@ def test_folders_without_data_are_refused(tmp_path):
         cases.save(tmp_path / name / "a.npy", np.ones((2, 2)))
     with pytest.raises(InputError, match="expected one folder of features · found first, second"):
         open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["pt", "csv", "npz", "pkl", "h5"])
+def test_files_of_every_format_lie_flat(tmp_path, ending):
+    if ending == "h5":
+        require("extra", importlib.util.find_spec("h5py"), "h5py is not installed")
+    for _, video, array in cases.all_videos():
+        path = tmp_path / f"features/{video}.{ending}"
+        path.parent.mkdir(exist_ok=True)
+        if ending == "pt":
+            torch.save(torch.from_numpy(array), path)
+        elif ending == "csv":
+            path.write_text("\n".join([",".join(f"f{i}" for i in range(array.shape[1])),
+                                       *(",".join(map(str, row)) for row in array.tolist())]) + "\n")
+        elif ending == "npz":
+            np.savez_compressed(path, feats=array, other=np.ones(3))
+        elif ending == "pkl":
+            path.write_bytes(pickle.dumps(array))
+        else:
+            with importlib.import_module("h5py").File(path, "w") as file:
+                file["features"] = array
+    cases.write_json(tmp_path / "annotations/anno.json", cases.database())
+    for resident in ("memory", "mapped"):
+        found = load_folder(tmp_path, DataConfig(resident=resident), "train")
+        for number, video in enumerate(cases.LENGTHS["train"]):
+            np.testing.assert_array_equal(found.features.video(number), cases.features(video))

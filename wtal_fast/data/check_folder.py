@@ -56,6 +56,8 @@ def check_path(path: str | os.PathLike, *, truth: str | os.PathLike | None = Non
         report["files"].append({"file": str(file)} | summary)
         name = os.path.relpath(file, path) if path.is_dir() else Path(file).name
         findings.found += [replace(finding, text=f"{name}: {finding.text}") for finding in found]
+    if layout is None and all(entry["kind"].endswith("not read") for entry in report["files"]):
+        findings.say("error", "no data set and no file of a known kind", "docs/data.md shows the layouts")
     report["findings"] = [finding.to_json() for finding in findings.sorted()]
     report["errors"] = sum(finding.count for finding in findings.found if finding.level == "error")
     report["warnings"] = sum(finding.count for finding in findings.found if finding.level == "warning")

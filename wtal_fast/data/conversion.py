@@ -91,10 +91,15 @@ def convert_folder(root: str | os.PathLike, output: str | os.PathLike, wanted: C
                          found="no place for this one", fix="correct the subset names, or --drop-missing leaves it out")
     work = _Work(layout, annotations, parts, wanted)
     _claim(output, layout, wanted, resume)
-    if wanted.to != "packed":
-        _to_files(work, output, progress)
-    elif not (output / INDEX_NAME).is_file():  # there where only the journal was left by an interrupted conversion
-        _to_packed(work, output, progress)
+    try:
+        if wanted.to != "packed":
+            _to_files(work, output, progress)
+        elif not (output / INDEX_NAME).is_file():  # there where only the journal was left by an interrupted conversion
+            _to_packed(work, output, progress)
+    except InputError:
+        if [path.name for path in output.iterdir()] == [_JOURNAL]:  # nothing was written
+            shutil.rmtree(output)
+        raise
     (output / _JOURNAL).unlink(missing_ok=True)
     return {"layout": wanted.to, "output": str(output), "videos": len(work.videos),
             "parts": {named.name: len(named.videos) for named in parts}}

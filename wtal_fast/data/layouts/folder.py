@@ -180,7 +180,7 @@ def holds_feature_files(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     with os.scandir(folder) as items:
-        return any(os.path.splitext(item.name)[1].lower() in FEATURE_ENDINGS[:5] and not item.name.startswith(".")
+        return any(os.path.splitext(item.name)[1].lower() in FEATURE_ENDINGS and not item.name.startswith(".")
                    for item in items)
 
 

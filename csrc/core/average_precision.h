@@ -2,36 +2,44 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <numeric>
 #include <vector>
 
+#include "core/groups.h"
 #include "core/match.h"
-#include "core/suppress_rules.h"
+#include "core/order.h"
 
 namespace wtal {
 
 namespace average_precision_detail {
 
-// Indices 0..n-1 by rising key, falling score, rising index.
-inline std::vector<int64_t> rank(const double* scores, const std::vector<int64_t>& keys) {
-  std::vector<int64_t> order(keys.size());
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    if (keys[a] != keys[b]) return keys[a] < keys[b];
-    return taken_before(scores[a], a, scores[b], b);
-  });
-  return order;
-}
+// Rows by class, in their order inside a class, and where each class starts.
+struct ByClass {
+  std::vector<int64_t> rows, begins;
 
-// Area under the interpolated precision-recall curve. hit(i) tells whether the i-th best of `count` detections is right.
-template <typename Hit>
-double interpolated_area(int64_t count, int64_t instances, Hit hit, std::vector<double>& precision) {
+  template <typename ClassOf>
+  ByClass(int64_t count, int64_t classes, const ClassOf& class_of) : rows(count), begins(classes + 1, 0) {
+    for (int64_t i = 0; i < count; ++i) ++begins[class_of(i) + 1];
+    std::partial_sum(begins.begin(), begins.end(), begins.begin());
+    std::vector<int64_t> next(begins.begin(), begins.end() - 1);
+    for (int64_t i = 0; i < count; ++i) rows[next[class_of(i)]++] = i;
+  }
+};
+
+// A detection that claims an instance at some thresholds; `rank` detections of its class are better.
+struct Hit {
+  int64_t rank;
+  uint64_t levels;
+};
+
+// Area under the interpolated precision-recall curve of the hits at one level.
+inline double interpolated_area(const std::vector<Hit>& hits, int64_t level, int64_t instances,
+                                std::vector<double>& precision) {
   precision.clear();  // of the hits only: recall rises nowhere else
-  for (int64_t i = 0; i < count; ++i)
-    if (hit(i)) precision.push_back(double(precision.size() + 1) / double(i + 1));
+  for (const Hit& hit : hits)
+    if (hit.levels >> level & 1) precision.push_back(double(precision.size() + 1) / double(hit.rank + 1));
   for (size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
   double area = 0;
   for (size_t i = 0; i < precision.size(); ++i)
@@ -41,41 +49,65 @@ double interpolated_area(int64_t count, int64_t instances, Hit hit, std::vector<
 
 }  // namespace average_precision_detail
 
+struct PredictionsAndInstances {
+  const double *pred_segments, *pred_scores;  // [N, 2], [N]
+  const int64_t* pred_groups;                 // [N] video * classes + class
+  int64_t preds;
+  const double* gt_segments;  // [M, 2]
+  const int64_t* gt_groups;   // [M]
+  int64_t instances, classes;
+};
+
 // out[q * classes + c]: average precision of class c at threshold q; 0 without predictions, NaN without ground truth.
-// Segments are [*, 2] start and end; group = video * classes + class.
-inline void average_precision(const double* pred_segments, const double* pred_scores, const int64_t* pred_groups,
-                              int64_t preds, const double* gt_segments, const int64_t* gt_groups, int64_t instances,
-                              int64_t classes, const double* thresholds, int64_t levels, double* out) {
+// for_classes(classes, work) calls work(begin, end) for ranges that make up all classes, on as many threads as it likes.
+template <typename ForClasses>
+void average_precision(const PredictionsAndInstances& data, const double* thresholds, int64_t levels, double* out,
+                       const ForClasses& for_classes) {
   namespace detail = average_precision_detail;
-  std::vector<int64_t> pred_class(preds), instances_of(classes, 0);
-  for (int64_t i = 0; i < preds; ++i) pred_class[i] = pred_groups[i] % classes;
-  for (int64_t j = 0; j < instances; ++j) ++instances_of[gt_groups[j] % classes];
-  const std::vector<int64_t> by_class = detail::rank(pred_scores, pred_class);
+  const int64_t classes = data.classes;
+  const detail::ByClass preds(data.preds, classes, [&](int64_t i) { return data.pred_groups[i] % classes; });
+  const Groups by_group = gather_groups(data.gt_groups, data.instances);
+  detail::ByClass gt(data.instances, classes, [&](int64_t i) { return data.gt_groups[by_group.row(i)] % classes; });
+  for (int64_t& row : gt.rows) row = by_group.row(row);  // by class, video, row
 
   std::vector<int64_t> ascending(levels);  // the masks of a block need rising thresholds
   std::iota(ascending.begin(), ascending.end(), int64_t{0});
-  std::stable_sort(ascending.begin(), ascending.end(), [&](int64_t a, int64_t b) { return thresholds[a] < thresholds[b]; });
+  std::stable_sort(ascending.begin(), ascending.end(),
+                   [&](int64_t a, int64_t b) { return thresholds[a] < thresholds[b]; });
 
-  const Matcher matcher(pred_segments, pred_groups, by_class, gt_segments, gt_groups, instances);
-  std::vector<uint64_t> hits(preds, 0);
-  std::vector<double> precision;
-  for (int64_t first = 0; first < levels; first += kThresholdsPerMask) {
-    const int64_t width = std::min(kThresholdsPerMask, levels - first);
-    std::vector<double> block(width);
-    for (int64_t q = 0; q < width; ++q) block[q] = thresholds[ascending[first + q]];
-    matcher.match(block, hits.data());
-    for (int64_t c = 0, begin = 0; c < classes; ++c) {
-      int64_t end = begin;
-      while (end < preds && pred_class[by_class[end]] == c) ++end;
-      for (int64_t q = 0; q < width; ++q) {
-        const auto hit = [&](int64_t i) { return bool(hits[by_class[begin + i]] >> q & 1); };
-        out[ascending[first + q] * classes + c] =
-            instances_of[c] ? detail::interpolated_area(end - begin, instances_of[c], hit, precision)
-                            : std::numeric_limits<double>::quiet_NaN();
+  for_classes(classes, [&](int64_t first_class, int64_t end_class) {
+    ClassInstances instances;
+    std::vector<double> scores, precision, block;
+    std::vector<uint64_t> words, spare;
+    std::vector<detail::Hit> hits;
+    for (int64_t c = first_class; c < end_class; ++c) {
+      const int64_t* rows = preds.rows.data() + preds.begins[c];
+      const int64_t count = preds.begins[c + 1] - preds.begins[c], truths = gt.begins[c + 1] - gt.begins[c];
+      for (int64_t q = 0; q < levels && truths == 0; ++q) out[q * classes + c] = std::numeric_limits<double>::quiet_NaN();
+      if (truths == 0) continue;
+      scores.resize(count);
+      words.resize(count);
+      spare.resize(count);
+      for (int64_t i = 0; i < count; ++i) scores[i] = data.pred_scores[rows[i]];
+      const uint64_t* order = order_by(scores.data(), count, true, words.data(), spare.data());
+      instances.assign(data.gt_segments, gt.rows.data() + gt.begins[c], truths,
+                       [&](int64_t row) { return data.gt_groups[row] / classes; });
+      for (int64_t first = 0; first < levels; first += kThresholdsPerMask) {
+        block.resize(std::min(kThresholdsPerMask, levels - first));
+        for (size_t q = 0; q < block.size(); ++q) block[q] = thresholds[ascending[first + q]];
+        instances.release(block);
+        hits.clear();
+        for (int64_t rank = 0; rank < count; ++rank) {
+          const int64_t row = rows[order[rank] & kPosition];
+          const double* segment = data.pred_segments + 2 * row;
+          const uint64_t claimed = instances.claim(data.pred_groups[row] / classes, segment[0], segment[1]);
+          if (claimed) hits.push_back({rank, claimed});
+        }
+        for (size_t q = 0; q < block.size(); ++q)
+          out[ascending[first + q] * classes + c] = detail::interpolated_area(hits, int64_t(q), truths, precision);
       }
-      begin = end;
     }
-  }
+  });
 }
 
 }  // namespace wtal

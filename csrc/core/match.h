@@ -1,9 +1,8 @@
-// Which detections claim a ground-truth instance, for up to 64 tIoU thresholds at once: one bit per threshold.
+// Which detections claim the instances of one class, for up to 64 tIoU thresholds at once: one bit per threshold.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <vector>
 
 #include "core/match_rules.h"
@@ -11,39 +10,58 @@
 
 namespace wtal {
 
-// Holds the predictions sorted into the groups that have instances, ready to be matched at any thresholds.
-class Matcher {
+// The instances of one class, videos rising, index rising inside a video.
+class ClassInstances {
  public:
-  // pred_order: the predictions, those of one group by falling score. Pointers are kept, not copied.
-  Matcher(const double* pred_segments, const int64_t* pred_groups, const std::vector<int64_t>& pred_order,
-          const double* gt_segments, const int64_t* gt_groups, int64_t instances)
-      : pred_segments_(pred_segments), gt_segments_(gt_segments), gt_order_(instances) {
-    std::iota(gt_order_.begin(), gt_order_.end(), int64_t{0});
-    std::stable_sort(gt_order_.begin(), gt_order_.end(), [&](int64_t a, int64_t b) { return gt_groups[a] < gt_groups[b]; });
-    std::vector<int64_t> names;
-    for (int64_t j = 0; j < instances; ++j) {
-      const int64_t group = gt_groups[gt_order_[j]];
-      if (names.empty() || names.back() != group) {
-        names.push_back(group);
-        gt_begin_.push_back(j);
+  // Those of `rows`; video(row) tells where each is.
+  template <typename Video>
+  void assign(const double* segments, const int64_t* rows, int64_t count, const Video& video) {
+    start_.resize(count);
+    end_.resize(count);
+    videos_.clear();
+    begins_.clear();
+    for (int64_t i = 0; i < count; ++i) {
+      start_[i] = segments[2 * rows[i]];
+      end_[i] = segments[2 * rows[i] + 1];
+      const int64_t name = video(rows[i]);
+      if (videos_.empty() || videos_.back() != name) {
+        videos_.push_back(name);
+        begins_.push_back(i);
       }
     }
-    gt_begin_.push_back(instances);
-    preds_.resize(names.size());
-    for (const int64_t pred : pred_order) {
-      const auto found = std::lower_bound(names.begin(), names.end(), pred_groups[pred]);
-      if (found != names.end() && *found == pred_groups[pred]) preds_[found - names.begin()].push_back(pred);
-    }
+    begins_.push_back(count);
+    index_videos();
   }
 
-  // Bit q of hits[i] is set where prediction i claims an instance at thresholds[q]; thresholds rise, at most 64.
-  void match(const std::vector<double>& thresholds, uint64_t* hits) const {
-    std::vector<Candidate> candidates;
-    std::vector<uint64_t> locked;
-    for (size_t group = 0; group < preds_.size(); ++group) {
-      locked.assign(gt_begin_[group + 1] - gt_begin_[group], 0);
-      for (const int64_t pred : preds_[group]) hits[pred] = claim(pred, group, thresholds, locked, candidates);
+  // Nobody has claimed anything at any threshold of `thresholds`, which rise, at most 64.
+  void release(const std::vector<double>& thresholds) {
+    thresholds_ = thresholds;
+    held_.assign(start_.size(), 0);
+  }
+
+  // The best unclaimed instance at each threshold, found in one walk down the overlaps: bit q is set where there is one.
+  uint64_t claim(int64_t video, double start, double end) {
+    const int64_t place = find(video);
+    if (place < 0) return 0;
+    const double lowest = thresholds_.front();
+    candidates_.clear();
+    for (int64_t i = begins_[place]; i < begins_[place + 1]; ++i) {
+      if (lowest > 0 && (start_[i] >= end || end_[i] <= start)) continue;  // they share nothing
+      const double iou = temporal_iou(start_[i], end_[i], start, end);
+      if (iou >= lowest) candidates_.push_back({iou, i});
     }
+    if (candidates_.size() > 1)
+      std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+        return offered_before(a.iou, a.instance, b.iou, b.instance);
+      });
+    uint64_t claimed = 0;
+    for (const Candidate& candidate : candidates_) {
+      const uint64_t reached = levels_reached(candidate.iou, thresholds_.data(), int64_t(thresholds_.size()));
+      const uint64_t taken = levels_taken(reached, held_[candidate.instance], claimed);
+      held_[candidate.instance] |= taken;
+      claimed |= taken;
+    }
+    return claimed;
   }
 
  private:
@@ -52,34 +70,29 @@ class Matcher {
     int64_t instance;
   };
 
-  // The best unclaimed instance at each threshold, found in one walk down the overlaps.
-  uint64_t claim(int64_t pred, size_t group, const std::vector<double>& thresholds, std::vector<uint64_t>& locked,
-                 std::vector<Candidate>& candidates) const {
-    candidates.clear();
-    const double* p = pred_segments_ + 2 * pred;
-    for (int64_t j = gt_begin_[group]; j < gt_begin_[group + 1]; ++j) {
-      const double* g = gt_segments_ + 2 * gt_order_[j];
-      const double iou = temporal_iou(g[0], g[1], p[0], p[1]);
-      if (iou >= thresholds.front()) candidates.push_back({iou, j - gt_begin_[group]});
-    }
-    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-      return offered_before(a.iou, a.instance, b.iou, b.instance);
-    });
-    uint64_t claimed = 0;
-    for (const Candidate& candidate : candidates) {
-      const uint64_t reached = levels_reached(candidate.iou, thresholds.data(), int64_t(thresholds.size()));
-      const uint64_t taken = levels_taken(reached, locked[candidate.instance], claimed);
-      locked[candidate.instance] |= taken;
-      claimed |= taken;
-    }
-    return claimed;
+  // A table over all videos between the first and the last, where that is not much larger than their number.
+  void index_videos() {
+    table_.clear();
+    if (videos_.empty()) return;
+    const uint64_t span = uint64_t(videos_.back()) - uint64_t(videos_.front());
+    if (span > 64 * videos_.size() + 1024) return;
+    table_.assign(span + 1, -1);
+    for (size_t place = 0; place < videos_.size(); ++place) table_[videos_[place] - videos_.front()] = int32_t(place);
   }
 
-  const double* pred_segments_;
-  const double* gt_segments_;
-  std::vector<int64_t> gt_order_;             // instances by group, then index
-  std::vector<int64_t> gt_begin_;             // where each group starts in gt_order_
-  std::vector<std::vector<int64_t>> preds_;  // predictions of each group
+  // Place of a video among those with instances, or -1.
+  int64_t find(int64_t video) const {
+    if (videos_.empty() || video < videos_.front() || video > videos_.back()) return -1;
+    if (!table_.empty()) return table_[video - videos_.front()];
+    const auto found = std::lower_bound(videos_.begin(), videos_.end(), video);
+    return *found == video ? found - videos_.begin() : -1;
+  }
+
+  std::vector<double> start_, end_, thresholds_;
+  std::vector<uint64_t> held_;  // thresholds at which each instance is claimed
+  std::vector<int64_t> videos_, begins_;
+  std::vector<int32_t> table_;
+  std::vector<Candidate> candidates_;
 };
 
 }  // namespace wtal

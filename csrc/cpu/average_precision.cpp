@@ -6,6 +6,8 @@ namespace {
 
 using namespace wtal;
 
+constexpr int64_t kPredictionsForThreads = 20'000;  // fewer are matched sooner by one thread
+
 bool all_at_least_zero(const Tensor& groups) {
   return std::all_of(integers(groups), integers(groups) + groups.numel(), [](int64_t group) { return group >= 0; });
 }
@@ -24,8 +26,13 @@ Tensor average_precision_of(const Tensor& pred_segments,  // [N, 2]
   STD_TORCH_CHECK(num_classes >= 1 && levels.dim() == 1 && all_at_least_zero(pred_names) && all_at_least_zero(gt_names),
                   "average_precision: num_classes must be at least 1, tiou_thresholds [Q], groups at least 0");
   Tensor result = torch::stable::new_empty(levels, {levels.size(0), num_classes});
-  wtal::average_precision(doubles(pred), doubles(scores), integers(pred_names), preds, doubles(gt), integers(gt_names), instances,
-                          num_classes, doubles(levels), levels.size(0), static_cast<double*>(result.mutable_data_ptr()));
+  const PredictionsAndInstances data{doubles(pred), doubles(scores), integers(pred_names), preds, doubles(gt),
+                                     integers(gt_names), instances, num_classes};
+  wtal::average_precision(data, doubles(levels), levels.size(0), mutable_doubles(result),
+                          [&](int64_t classes, const auto& work) {
+                            if (preds < kPredictionsForThreads) return work(0, classes);
+                            torch::stable::parallel_for(0, classes, 1, work);
+                          });
   return result;
 }
 

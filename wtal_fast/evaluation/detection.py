@@ -89,7 +89,7 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
     rows, pred_groups = _scored(annotations, detections, labels, other_videos == "ignore")
     if protocol == "thumos14":  # the kit goes through the videos by name, which orders equal scores
         by_name = np.argsort(_videos(detections, rows), kind="stable")
-        rows, pred_groups = rows[by_name], pred_groups[by_name]
+        rows, pred_groups = np.arange(len(detections))[rows][by_name], pred_groups[by_name]
     average_precision = _rule(protocol, detections, rows, ambiguous)
     precision = average_precision(
         np.ascontiguousarray(detections.segments[rows], dtype=np.float64),
@@ -98,13 +98,13 @@ def detection_map(annotations: Annotations, detections: Detections, tiou: Sequen
     means = precision.mean(axis=1)
     return DetectionMetrics(
         protocol=protocol, subset=subset, num_videos=len(annotations.video_ids), num_instances=len(annotations),
-        num_detections=len(rows), tiou=tuple(thresholds.tolist()), map=tuple(means.tolist()),
+        num_detections=len(pred_groups), tiou=tuple(thresholds.tolist()), map=tuple(means.tolist()),
         average_map=float(means.mean()),
         per_class={label: tuple(precision[:, index].tolist()) for index, label in enumerate(labels)},
         video_ids=annotations.video_ids)
 
 
-def _rule(protocol: str, detections: Detections, rows: np.ndarray,
+def _rule(protocol: str, detections: Detections, rows: np.ndarray | slice,
           ambiguous: Mapping[str, np.ndarray] | None) -> Callable:
     """The average precision of a protocol, a function of what reference.average_precision takes."""
     if protocol == "activitynet":
@@ -118,7 +118,7 @@ def _rule(protocol: str, detections: Detections, rows: np.ndarray,
     return partial(wtalc.average_precision, ignored=wtalc.touches(segments, videos, ambiguous, rate), rate=rate)
 
 
-def _videos(detections: Detections, rows: np.ndarray) -> np.ndarray:
+def _videos(detections: Detections, rows: np.ndarray | slice) -> np.ndarray:
     """The video id of each of `rows`."""
     return np.asarray(detections.video_ids, dtype=str)[detections.video_index[rows]]
 
@@ -135,9 +135,8 @@ def _check(annotations: Annotations, detections: Detections) -> None:
     if not len(annotations):
         raise InputError("annotations", expected="at least one instance", found="none", fix="choose another subset")
     for source, segments in (("annotations", annotations.segments), ("detections", detections.segments)):
-        bad = ~(np.isfinite(segments).all(axis=1) & (segments[:, 1] >= segments[:, 0]))
-        if bad.any():
-            row = int(bad.argmax())
+        if not (np.isfinite(segments).all() and (segments[:, 1] >= segments[:, 0]).all()):
+            row = int((np.isfinite(segments).all(axis=1) & (segments[:, 1] >= segments[:, 0])).argmin())
             raise InputError(source, f"segment {row}", expected="finite seconds with end >= start",
                              found=str(segments[row].tolist()))
     if not np.isfinite(detections.scores).all():
@@ -146,17 +145,21 @@ def _check(annotations: Annotations, detections: Detections) -> None:
 
 
 def _scored(annotations: Annotations, detections: Detections, labels: list[str],
-            ignore_others: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the detections that count, and their groups = video * classes + class in the annotations' numbering.
+            ignore_others: bool) -> tuple[np.ndarray | slice, np.ndarray]:
+    """Rows of the detections that count, one slice where all do, and their groups = video * classes + class in the
+    annotations' numbering.
 
     Videos that are not annotated come after the annotated ones, so that their groups hold no instances.
     """
     known = {name: index for index, name in enumerate(annotations.video_ids)}
     class_of = {name: index for index, name in enumerate(labels)}
-    videos = [known.get(name, len(known) + index) for index, name in enumerate(detections.video_ids)]
-    classes = [class_of.get(name, -1) for name in detections.class_names]
-    video = np.asarray(videos, dtype=np.int64)[detections.video_index] if len(detections) else detections.video_index
-    label = np.asarray(classes, dtype=np.int64)[detections.classes] if len(detections) else detections.classes
+    videos = np.asarray([known.get(name, len(known) + index) for index, name in enumerate(detections.video_ids)],
+                        dtype=np.int64)
+    classes = np.asarray([class_of.get(name, -1) for name in detections.class_names], dtype=np.int64)
+    video, label = (numbers[index] if len(index) else index for numbers, index in (
+        (videos, detections.video_index), (classes, detections.classes)))
+    if (videos < len(known)).all() and (classes >= 0).all():
+        return slice(None), video * len(labels) + label
     foreign, unlabelled = video >= len(known), label < 0
     if unlabelled.any():
         names = sorted({detections.class_names[index] for index in detections.classes[unlabelled]})

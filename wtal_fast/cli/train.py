@@ -17,6 +17,8 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[str | None, typer.Option(help="fp32, tf32 (CUDA) or bf16; short for "
                                                    "train.precision.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes on this machine that train together; the result is "
+                                           "that of one.")] = 1,
     profile: Annotated[bool, typer.Option("--profile", help="Trace ten steps after a warm-up: profile_trace.json and "
                                           "profile.txt in --output say where a step's time goes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --output, or start it.")] = False,
@@ -24,10 +26,16 @@ def command(
     """Train PRESET, then write detections.json and metrics.json of the test videos."""
     from wtal_fast.cli.evaluate import print_metrics
     from wtal_fast.engine.experiment import train_folder
+    from wtal_fast.engine.launch import launch
     from wtal_fast.engine.methods import load_plugins
     from wtal_fast.engine.train import Stopped
     from wtal_fast.preset_files import parse_overrides
 
+    if processes > 1:
+        flags = {"--data": data, "--output": output, "--seed": seed, "--device": device, "--precision": precision}
+        words = [word for name, value in flags.items() if value is not None for word in (name, str(value))]
+        words += [name for name, wanted in (("--profile", profile), ("--resume", resume)) if wanted]
+        raise typer.Exit(launch(["train", *words, "--", preset, *(settings or [])], processes))
     load_plugins()
     overrides = parse_overrides(settings or [])
     short = {"train.seed": seed, "train.precision": precision}

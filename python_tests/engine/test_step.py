@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from python_tests.engine.tiny import overrides, write_folder
-from python_tests.tolerances import EXACT_FORMULA
+from python_tests.tolerances import EXACT_FORMULA, FLOAT32_SUMS
 from wtal_fast.cli.main import run
 from wtal_fast.data.features import FeatureSet, MappedFeatureSet
 from wtal_fast.data.loading import load_folder
@@ -72,6 +72,24 @@ def test_parts_draw_the_dropout_masks_of_the_batch(folder):
     for _ in range(2):
         first, second = whole.read([whole.advance()])[0], parts.read([parts.advance()])[0]
         assert second == pytest.approx(first, rel=1e-5)
+
+
+def test_fused_adam_is_adam(folder):
+    trainer = trainer_of(folder, "basnet")
+    trainer.advance()
+    parameters = [parameter.detach() for parameter in trainer.model.parameters()]
+    gradients = [parameter.grad for parameter in trainer.model.parameters()]
+    found = []
+    for fused in (True, False):
+        copies = [torch.nn.Parameter(parameter.clone()) for parameter in parameters]
+        adam = torch.optim.Adam(copies, lr=0.01, weight_decay=5e-4, fused=fused, foreach=False)
+        for step in range(5):
+            for copy, gradient in zip(copies, gradients, strict=True):
+                copy.grad = gradient * (step - 2)
+            adam.step()
+        found.append(copies)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, **FLOAT32_SUMS)
 
 
 class NoHostReads(TorchDispatchMode):

@@ -67,7 +67,8 @@ class RecordedStep:
         fixed = {name: tensor.clone() for name, tensor in inputs.items()}
         self.step.optimizer.zero_grad()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Only this thread must keep still: a StreamedFeed's reader may take pinned memory meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             values = self.step(fixed, None)
         self._pool = graph.pool()
         self._graphs[size] = graph, fixed, values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from wtal_fast.data.check_annotations import check_annotations, spread
 from wtal_fast.data.check_clicks import check_clicks
 from wtal_fast.data.findings import Finding, FindingList
 from wtal_fast.data.formats import ArrayRef, open_arrays
+from wtal_fast.data.formats.table import read_rows
 from wtal_fast.data.label_tables import labels_content, table_content
-from wtal_fast.data.tables import read_rows
 from wtal_fast.data.wtalc_arrays import NEEDED
 from wtal_fast.errors import InputError
 from wtal_fast.files import read_json
@@ -132,7 +133,8 @@ def _check_text(path: Path, truth: Annotations | None) -> tuple[dict, list[Findi
 
 def _check_ids(path: Path, ids: list[str], truth: Annotations | None) -> tuple[dict, list[Finding]]:
     findings = FindingList()
-    findings.add("error", "ids that are listed twice", sorted({video for video in ids if ids.count(video) > 1}))
+    twice = sorted(video for video, count in Counter(ids).items() if count > 1)
+    findings.add("error", "ids that are listed twice", twice)
     if truth is not None:
         findings.add("warning", "listed videos that are not in the ground truth",
                      [video for video in ids if video not in truth.positions])

@@ -111,11 +111,12 @@ class _Work:
     def __init__(self, layout: DataFolder, annotations: Annotations, parts: Sequence[NamedPart], wanted: Conversion):
         self.layout, self.annotations, self.wanted = layout, annotations, wanted
         self.videos: list[tuple[str, str, NamedPart]] = []  # (id, stored id, part)
+        blocked = set(layout.blocked)
         for named in parts:
             ids = [self.annotated_id(video) for video in named.videos]
             check_ids(ids, named.part.folder)
             kept = [video for video in ids if named.part.stored_id(video)] if wanted.drop_missing else ids
-            kept = [video for video in kept if video not in set(layout.blocked)]
+            kept = [video for video in kept if video not in blocked]
             self.videos += [(video, stored, named)
                             for video, stored in zip(kept, stored_videos(named.part, kept), strict=True)]
         if not self.videos:

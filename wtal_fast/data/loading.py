@@ -135,7 +135,8 @@ def _usable(layout: DataFolder, part: Part, videos: list[str], config: DataConfi
     if config.missing == "drop":
         stored = [video for video in kept if has_features(part, video, config.modality)]
         if len(stored) < len(kept):
-            absent = next(video for video in kept if video not in set(stored))
+            held = set(stored)
+            absent = next(video for video in kept if video not in held)
             warnings.warn(f"{part.folder}: {len(kept) - len(stored)} of {len(kept)} videos have no features and are "
                           f"left out, such as '{absent}'", stacklevel=3)
         kept = stored

@@ -137,7 +137,13 @@ def test_links_move_to_whole_checkpoints_only_and_old_ones_go(tmp_path):
     folder.save(2, file, ("last",))
     folder.save(3, file, ("last",))
     assert folder.path("last").name == "step-00000003" and folder.path("best").name == "step-00000001"
-    assert sorted(path.name for path in folder.folder.glob("step-*")) == ["step-00000001", "step-00000003"]
+    assert folder.path("previous").name == "step-00000002"
+    folder.save(4, file, ("last",))
+    left = ["step-00000001", "step-00000003", "step-00000004"]
+    assert sorted(path.name for path in folder.folder.glob("step-*")) == left
+    folder.fall_back()
+    assert folder.path("last").name == folder.path("previous").name == "step-00000003"
+    assert sorted(path.name for path in folder.folder.glob("step-*")) == left[:2]
     with pytest.raises(AttributeError):
         folder.save(4, {"model.safetensors": ({"x": None}, {})}, ("last",))
     assert folder.path("last").name == "step-00000003"

@@ -73,6 +73,25 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(method, more, da
     assert (whole / "detections.json").read_bytes() == (parts / "detections.json").read_bytes()
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "trainer.safetensors"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(data, tmp_path, monkeypatch, file):
+    run("basnet", data, tmp_path / "whole", train__save_every=1)
+    interrupt_after(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run("basnet", data, tmp_path / "parts", train__save_every=1)
+    monkeypatch.undo()
+    path = tmp_path / "parts/checkpoint/last" / file
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    settings = overrides("basnet", train__save_every=1)
+    with pytest.warns(UserWarning, match=f"{file} · tensor .*another SHA-256.*before it, step 2"):
+        train_folder("basnet/thumos14/official", data, tmp_path / "parts", settings, resume=True, show=False)
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts/metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
+
+
 def test_the_averaged_weights_are_those_scored_saved_and_run(data, tmp_path):
     run("uncertainty", data, tmp_path / "run", train__ema_decay=0.9)
     model, _ = load_tensors(tmp_path / "run/checkpoint/last/model.safetensors")

@@ -76,7 +76,8 @@ def _digest(tensor: torch.Tensor) -> str:
 
 
 class CheckpointFolder:
-    """RUN/checkpoint: one folder a saved step; `last` and `best` are links, moved once that folder is on disk."""
+    """RUN/checkpoint: one folder a saved step; `last`, `previous` (what `last` was before) and `best` are links, moved
+    once that folder is on disk."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -92,21 +93,34 @@ class CheckpointFolder:
                 save_tensors(temporary / name, tensors, metadata)
             sync_folder(temporary)
             os.rename(temporary, target)
+        before = self.path("last")
+        if "last" in names and before is not None and before.name != target.name:
+            self._link("previous", before.name)
         for name in names:
-            link = self.folder / f".{name}.tmp"
-            link.unlink(missing_ok=True)
-            link.symlink_to(target.name)
-            os.replace(link, self.folder / name)
+            self._link(name, target.name)
         sync_folder(self.folder)
         self._remove_unused()
 
+    def fall_back(self) -> None:
+        """Makes `previous` the last checkpoint and removes the damaged one."""
+        damaged = self.path("last")
+        self._link("last", self.path("previous").name)
+        sync_folder(self.folder)
+        shutil.rmtree(damaged, ignore_errors=True)
+
+    def _link(self, name: str, target: str) -> None:
+        link = self.folder / f".{name}.tmp"
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        os.replace(link, self.folder / name)
+
     def path(self, name: str) -> Path | None:
-        """The folder `last` or `best` points to, or None."""
+        """The folder `last`, `previous` or `best` points to, or None."""
         link = self.folder / name
         return link.resolve() if link.exists() else None
 
     def _remove_unused(self) -> None:
-        used = {self.path("last"), self.path("best")}
+        used = {self.path(name) for name in ("last", "previous", "best")}
         for path in [*self.folder.glob("step-*"), *self.folder.glob(".step-*.tmp")]:
             if path.resolve() not in used:
                 shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +67,7 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     trainer = Trainer(config, train, device, processes, may_record=not profile)
     best, total = _Best(config, train.class_names), trainer.total_steps
     if resume and run is not None and run.checkpoints.path("last") is not None:
-        trainer.load(run.checkpoints.path("last"))
+        _resume(trainer, run, processes)
         best.load(run)
         if processes.is_first:
             run.forget_after(trainer.step)
@@ -114,6 +115,21 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
         trainer.model.load_state_dict(trainer.average.weights)
     trained = TrainedModel(trainer.model.eval(), config, train.class_names, trainer.step)
     return Fitted(trained, f"{SELECTION_NAMES[selection]}, step {trainer.step}")
+
+
+def _resume(trainer: Trainer, run: RunFolder, processes: Processes) -> None:
+    """Continues from the last checkpoint, or from the one before it where the last is damaged."""
+    last, previous = run.checkpoints.path("last"), run.checkpoints.path("previous")
+    try:
+        trainer.load(last)
+    except InputError as damage:
+        if previous is None or previous == last:
+            raise
+        trainer.load(previous)
+        warnings.warn(f"{damage}; training continues from the checkpoint before it, step {trainer.step}", stacklevel=3)
+        processes.wait()
+        if processes.is_first:
+            run.checkpoints.fall_back()
 
 
 SELECTION_NAMES = {

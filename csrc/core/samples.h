@@ -127,12 +127,8 @@ WTAL_INLINE void find_above(const Samples& samples, double threshold, uint64_t* 
       words[block] = ~uint64_t{0};
     } else {
       const double* values = samples.values + block * kBlock;
-      uint64_t lanes[8] = {};
-      for (int64_t j = 0; j < 8; ++j)
-        for (int64_t lane = 0; lane < 8; ++lane)
-          lanes[lane] |= uint64_t(is_above(values[8 * j + lane], threshold)) << (8 * j + lane);
       uint64_t word = 0;
-      for (uint64_t bits : lanes) word |= bits;
+      for (int64_t j = 0; j < kBlock; ++j) word |= uint64_t(is_above(values[j], threshold)) << j;
       words[block] = word;
     }
   }

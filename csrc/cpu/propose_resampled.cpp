@@ -8,6 +8,8 @@ namespace {
 
 using namespace wtal;
 
+constexpr int64_t kRowsPerThread = 4;
+
 Resampling resampling_named(const std::string& name) {
   STD_TORCH_CHECK(name == "none" || name == "stpn" || name == "half_pixel", "propose_resampled: unknown resize");
   return name == "none" ? Resampling::none : name == "stpn" ? Resampling::stpn : Resampling::half_pixel;
@@ -53,22 +55,26 @@ struct RowProposals {
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> pack(const std::vector<RowProposals>& rows, const int64_t* counts,
                                                 const double* durations) {
-  int64_t total = 0;
-  for (const RowProposals& row : rows) total += int64_t(row.found.size());
+  std::vector<int64_t> begins(rows.size() + 1, 0);
+  for (size_t r = 0; r < rows.size(); ++r) begins[r + 1] = begins[r] + int64_t(rows[r].found.size());
+  const int64_t total = begins.back();
   Tensor bounds = empty_vector(2 * total, aoti_torch_dtype_float64()), score = empty_vector(total, aoti_torch_dtype_float64());
   Tensor index = empty_vector(total, aoti_torch_dtype_int64()), gated = empty_vector(total, aoti_torch_dtype_bool());
   double *to_bounds = mutable_doubles(bounds), *to_score = mutable_doubles(score);
   int64_t* to_index = mutable_integers(index);
   bool* to_gated = static_cast<bool*>(gated.mutable_data_ptr());
-  for (size_t r = 0; r < rows.size(); ++r)
-    for (size_t i = 0; i < rows[r].found.size(); ++i) {
-      const Proposal& proposal = rows[r].found[i];
-      *to_bounds++ = double(proposal.start) / double(counts[r]) * durations[r];
-      *to_bounds++ = double(proposal.end) / double(counts[r]) * durations[r];
-      *to_score++ = proposal.score;
-      *to_index++ = int64_t(r);
-      *to_gated++ = i >= rows[r].gated;
-    }
+  torch::stable::parallel_for(0, int64_t(rows.size()), kRowsPerThread, [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r)
+      for (size_t i = 0; i < rows[r].found.size(); ++i) {
+        const Proposal& proposal = rows[r].found[i];
+        const int64_t place = begins[r] + int64_t(i);
+        to_bounds[2 * place] = double(proposal.start) / double(counts[r]) * durations[r];
+        to_bounds[2 * place + 1] = double(proposal.end) / double(counts[r]) * durations[r];
+        to_score[place] = proposal.score;
+        to_index[place] = r;
+        to_gated[place] = i >= rows[r].gated;
+      }
+  });
   return {torch::stable::view(bounds, {total, 2}), score, index, gated};
 }
 
@@ -108,7 +114,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> propose_resampled(const Tensor& seque
   const ProposeRule gate_rule{outer_ratio, outer_closed, true, min_run, skip_run_at_zero};
   std::vector<RowProposals> found(rows);
   std::vector<uint8_t> finite(rows, 1);
-  torch::stable::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, rows, kRowsPerThread, [&](int64_t begin, int64_t end) {
     SampleStore store, gate_store;
     Proposer proposer(loops);
     for (int64_t r = begin; r < end; ++r) {

@@ -32,7 +32,7 @@ ISA_FLAGS = {"baseline": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     ISA_FLAGS |= {"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
 CUDA_ARCHITECTURES = os.environ.get("WTAL_CUDA_ARCHITECTURES", "80 90 100").split()  # last one: PTX for later GPUs too
-NVCC_FLAGS = ["-std=c++20", "-O3", "-DUSE_CUDA", "-Xcompiler", "-fPIC,-fvisibility=hidden", "--threads", "0"]
+NVCC_FLAGS = "-std=c++20 -O3 -fmad=false -DUSE_CUDA --threads 0 -Xcompiler -fPIC,-fvisibility=hidden".split()
 
 
 def wanted(variable):

@@ -4,32 +4,14 @@
 #pragma once
 
 #include "core/topk_mean.h"
+#include "cuda/block.cuh"
 
 namespace wtal {
 
-constexpr int kWarp = 32;
-constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kRowsPerBlock = 8;  // of one warp each: neighbouring channels, which share memory sectors
 
 template <typename Key>
 using Wide = std::conditional_t<sizeof(Key) == 8, int64_t, int32_t>;  // shuffles and registers are 32 bits or more
-
-// Combines one value of each thread of `kWarps` warps, in one order for all of them.
-template <int kWarps, typename T, typename Combine>
-__device__ T combine_all(T value, Combine combine) {
-  for (int distance = kWarp / 2; distance > 0; distance /= 2)
-    value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
-  if constexpr (kWarps > 1) {
-    __shared__ T of_warp[kWarps];
-    __syncthreads();  // the values of the call before have been read
-    if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
-    __syncthreads();
-    value = of_warp[0];
-#pragma unroll 4  // all at once, the loads would spill
-    for (int warp = 1; warp < kWarps; ++warp) value = combine(value, of_warp[warp]);
-  }
-  return value;
-}
 
 // The keys of one row, dealt out to the threads that work on it: key t to thread t % kThreads.
 template <typename Number, int kPerThread, int kWarps>

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
-import shutil
-import subprocess
 
 import hypothesis
 import pytest
@@ -14,7 +12,7 @@ import torch
 from hypothesis import strategies as st
 
 from python_tests import tolerances
-from python_tests.conftest import ROOT, require
+from python_tests.ops.fibers import compile_for_cpu, integers, pointer
 from python_tests.ops.op_battery import DTYPES, LAYOUTS, TRITON, OpBattery, Sample, assert_equal, fewer, product
 from wtal_fast import ops
 from wtal_fast.ops import use_backend
@@ -251,32 +249,19 @@ def test_counts_out_of_range_are_clamped_where_they_are_not_read(kernels):
 @pytest.fixture(scope="session")
 def cuda_on_cpu(tmp_path_factory):
     """The CUDA kernels compiled for fibers of the CPU."""
-    compiler = shutil.which("g++")
-    require("native", compiler, "g++ is not installed")
-    library = tmp_path_factory.mktemp("cuda_on_cpu") / "topk_mean.so"
-    here = ROOT / "python_tests/ops"
-    flags = ["-std=c++20", "-O1", "-fPIC", "-shared", "-Wno-unknown-pragmas", f"-I{ROOT / 'csrc'}", f"-I{here}"]
-    subprocess.run([compiler, *flags, here / "topk_mean_cuda.cpp", "-o", library], check=True)
-    return ctypes.CDLL(str(library))
+    return compile_for_cpu("topk_mean_cuda", tmp_path_factory.mktemp("cuda_on_cpu"))
 
 
 def run_cuda_on_cpu(library, scores, k, k_per_video, lengths, largest, variant, grad_mean):
     """Mean, last index and gradient of the CUDA kernels; k and lengths as in the dispatcher op."""
-
-    def triple(values):
-        return (ctypes.c_int64 * 3)(*values)
-
-    def pointer(tensor):
-        return None if tensor is None else ctypes.c_void_p(tensor.data_ptr())
-
     shape = (*scores.shape,)
     mean, last = torch.empty(shape[0], shape[2], dtype=scores.dtype), torch.empty(shape[0], shape[2], dtype=torch.int64)
     grad = torch.empty_like(scores)
     for kernel in (variant, 4):
         library.topk_mean(
-            triple(shape), DTYPES.index(scores.dtype), kernel, pointer(scores), triple(scores.stride()),
+            integers(*shape), DTYPES.index(scores.dtype), kernel, pointer(scores), integers(*scores.stride()),
             ctypes.c_int64(k), pointer(k_per_video), pointer(lengths), int(largest),
-            pointer(mean), pointer(last), pointer(grad_mean), pointer(grad), triple(grad.stride()))
+            pointer(mean), pointer(last), pointer(grad_mean), pointer(grad), integers(*grad.stride()))
     return mean, last, grad
 
 

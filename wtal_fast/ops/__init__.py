@@ -6,6 +6,7 @@ from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 from wtal_fast.ops.average_precision import average_precision
 from wtal_fast.ops.leaky_dropout import leaky_dropout
 from wtal_fast.ops.local_affinity import local_affinity
+from wtal_fast.ops.padded import propose_padded, soft_temporal_nms_padded, temporal_nms_padded
 from wtal_fast.ops.propose import propose
 from wtal_fast.ops.propose_resampled import propose_resampled
 from wtal_fast.ops.soft_temporal_nms import soft_temporal_nms
@@ -22,10 +23,13 @@ __all__ = [
     "leaky_dropout",
     "local_affinity",
     "propose",
+    "propose_padded",
     "propose_resampled",
     "soft_temporal_nms",
+    "soft_temporal_nms_padded",
     "temporal_iou",
     "temporal_nms",
+    "temporal_nms_padded",
     "topk_mask",
     "topk_mean",
     "topk_select_mean",

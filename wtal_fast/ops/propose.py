@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
+from wtal_fast.ops.temporal_iou import may_read
 
 _SOURCES = ("thresholded", "raw")
 
@@ -33,18 +34,22 @@ def propose(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor
     Returns start, end int64 [N] (samples start..end-1), score float64 [N], class and video int64 [N]; ordered by video,
     class, threshold (as given), start. No gradient.
     """
-    lengths, class_scores = _check(cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source, min_run,
-                                   class_scores)
+    lengths, class_scores = check_propose("propose", cas, thresholds, class_mask, lengths, gate, outer_ratio,
+                                          outer_source, min_run, class_scores)
+    if may_read(cas):
+        _check_values({"cas": cas, "thresholds": thresholds, "class_scores": class_scores, "gate": gate}, lengths)
     gate = None if gate is None else gate.detach()
     return _propose(cas.detach(), thresholds.detach(), class_mask, lengths, gate, float(outer_ratio),
                     bool(outer_closed), outer_source == "raw", int(min_run), bool(skip_run_at_zero),
                     class_scores.detach(), float(class_weight))
 
 
-def _check(cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source, min_run, class_scores):
+def check_propose(op, cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source, min_run,
+                  class_scores) -> tuple[Tensor, Tensor]:
+    """Validates all but the values of tensors; returns lengths [V] and class_scores [V, C]."""
     if not isinstance(cas, Tensor) or cas.ndim != 3:
         found = list(cas.shape) if isinstance(cas, Tensor) else type(cas).__name__
-        raise ValueError(f"propose: cas must be [V, T, C], got {found}")
+        raise ValueError(f"{op}: cas must be [V, T, C], got {found}")
     videos, samples, classes = cas.shape
     if lengths is None:
         lengths = torch.full((videos,), samples, dtype=torch.int64, device=cas.device)
@@ -54,33 +59,32 @@ def _check(cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source
               "class_scores": (class_scores, (videos, classes)), "gate": (gate, (videos, samples))}
     for name, (tensor, shape) in shapes.items():
         if tensor is not None and tuple(tensor.shape) != shape:
-            raise ValueError(f"propose: {name} must be {list(shape)} as cas is {list(cas.shape)}, "
+            raise ValueError(f"{op}: {name} must be {list(shape)} as cas is {list(cas.shape)}, "
                              f"got {list(tensor.shape)}")
     if not isinstance(thresholds, Tensor) or thresholds.ndim != 1:
         found = list(thresholds.shape) if isinstance(thresholds, Tensor) else type(thresholds).__name__
-        raise ValueError(f"propose: thresholds must be a tensor [M], got {found}")
+        raise ValueError(f"{op}: thresholds must be a tensor [M], got {found}")
     floating = {"cas": cas, "thresholds": thresholds, "class_scores": class_scores, "gate": gate}
     for name, tensor in floating.items():
         if tensor is not None and not tensor.is_floating_point():
-            raise TypeError(f"propose: {name} must be floating point, got {tensor.dtype}")
+            raise TypeError(f"{op}: {name} must be floating point, got {tensor.dtype}")
     if class_mask.dtype != torch.bool or lengths.dtype != torch.int64:
-        raise TypeError(f"propose: class_mask must be bool and lengths int64, got {class_mask.dtype}, {lengths.dtype}")
+        raise TypeError(f"{op}: class_mask must be bool and lengths int64, got {class_mask.dtype}, {lengths.dtype}")
     tensors = {**floating, "class_mask": class_mask, "lengths": lengths}
     for name, tensor in tensors.items():
         if tensor is not None and tensor.device != cas.device:
-            raise ValueError(f"propose: {name} must be on the device of cas, {cas.device}, got {tensor.device}")
+            raise ValueError(f"{op}: {name} must be on the device of cas, {cas.device}, got {tensor.device}")
     if outer_source not in _SOURCES:
-        raise ValueError(f"propose: outer_source must be one of {_SOURCES}, got {outer_source!r}")
+        raise ValueError(f"{op}: outer_source must be one of {_SOURCES}, got {outer_source!r}")
     if not outer_ratio >= 0:
-        raise ValueError(f"propose: outer_ratio must be >= 0, got {outer_ratio}")
+        raise ValueError(f"{op}: outer_ratio must be >= 0, got {outer_ratio}")
     if min_run < 1:
-        raise ValueError(f"propose: min_run must be at least 1 sample, got {min_run}")
-    if not torch.compiler.is_compiling():
-        _check_values(floating, thresholds, lengths, samples)
+        raise ValueError(f"{op}: min_run must be at least 1 sample, got {min_run}")
     return lengths, class_scores
 
 
-def _check_values(floating: dict[str, Tensor | None], thresholds: Tensor, lengths: Tensor, samples: int) -> None:
+def _check_values(floating: dict[str, Tensor | None], lengths: Tensor) -> None:
+    thresholds, samples = floating["thresholds"], floating["cas"].shape[1]
     for name, tensor in floating.items():
         if tensor is not None and not bool(tensor.isfinite().all()):
             bad = int((~tensor.isfinite()).sum())

@@ -26,18 +26,23 @@ def soft_temporal_nms(segments: Tensor, scores: Tensor, tiou_threshold: float = 
     (equal scores: the lower index first), and the new scores in the dtype of `scores`.
     """
     groups = check_suppression("soft_temporal_nms", segments, scores, tiou_threshold, groups, offset)
-    if method not in _METHODS:
-        raise ValueError(f"soft_temporal_nms: method must be one of {_METHODS}, got {method!r}")
-    if not sigma > 0:
-        raise ValueError(f"soft_temporal_nms: sigma must be > 0, got {sigma}")
-    if not min_score >= 0:
-        raise ValueError(f"soft_temporal_nms: min_score must be >= 0, got {min_score}")
+    check_decay("soft_temporal_nms", method, sigma, min_score)
     try:
         return _soft_temporal_nms(segments.detach(), scores.detach(), groups, tiou_threshold, offset, method, sigma,
                                   min_score)
     except RuntimeError:
         check_values("soft_temporal_nms", segments, scores)
         raise
+
+
+def check_decay(op: str, method: str, sigma: float, min_score: float) -> None:
+    """Raises ValueError for a method, sigma or least score that soft suppression does not have."""
+    if method not in _METHODS:
+        raise ValueError(f"{op}: method must be one of {_METHODS}, got {method!r}")
+    if not sigma > 0:
+        raise ValueError(f"{op}: sigma must be > 0, got {sigma}")
+    if not min_score >= 0:
+        raise ValueError(f"{op}: min_score must be >= 0, got {min_score}")
 
 
 def _reference(segments: Tensor, scores: Tensor, groups: Tensor, tiou_threshold: float, offset: float, method: str,

@@ -32,9 +32,14 @@ def check_segments(op: str, name: str, segments: Tensor) -> None:
         raise TypeError(f"{op}: {name} must be floating point, got {segments.dtype}")
 
 
+def may_read(tensor: Tensor) -> bool:
+    """Whether values may be looked at: not while torch.compile traces, nor while a CUDA graph is recorded."""
+    return not torch.compiler.is_compiling() and not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
 def check_ordered(op: str, name: str, segments: Tensor) -> None:
-    """Raises unless every segment is finite with end >= start. Reads the values, so it is skipped while tracing."""
-    if torch.compiler.is_compiling():
+    """Raises unless every segment is finite with end >= start, where values may be read."""
+    if not may_read(segments):
         return
     good = segments.isfinite().all(dim=1) & (segments[:, 1] >= segments[:, 0])  # [N]
     if not bool(good.all()):
@@ -52,8 +57,8 @@ def check_scores(op: str, name: str, scores: Tensor, count: int) -> None:
 
 
 def check_finite(op: str, name: str, scores: Tensor) -> None:
-    """Raises where a score is NaN or infinite. Reads the values, so it is skipped while tracing."""
-    if not torch.compiler.is_compiling() and not bool(scores.isfinite().all()):
+    """Raises where a score is NaN or infinite, where values may be read."""
+    if may_read(scores) and not bool(scores.isfinite().all()):
         row = int((~scores.isfinite()).nonzero()[0])
         raise ValueError(f"{op}: {name} must be finite, got {float(scores[row])} in row {row}")
 

@@ -1,0 +1,77 @@
+// The CUDA kernels of the segment ops on CPU memory, for test_segments_cuda.py. Blocks have fewer warps than on a GPU
+// where their number is a template argument.
+#include "cuda_on_cpu.h"
+
+#include "cuda/average_precision.cuh"
+#include "cuda/propose.cuh"
+#include "cuda/soft_temporal_nms.cuh"
+#include "cuda/temporal_iou.cuh"
+#include "cuda/temporal_nms.cuh"
+
+using namespace wtal;
+
+namespace {
+
+constexpr int kWarps = 2;
+
+}  // namespace
+
+extern "C" {
+
+void add_up(int64_t* values, int64_t count) {
+  cuda_on_cpu::Sequence sequence;
+  wtal::add_up<kWarps>(sequence, values, count);
+}
+
+void temporal_nms(const double* segments, const double* scores, const int64_t* groups, int64_t count, double threshold,
+                  double offset, int64_t* index, int64_t* number) {
+  cuda_on_cpu::Sequence sequence;
+  wtal::temporal_nms(sequence, {segments, scores, groups, count, 0, INT64_MIN, sequence.zeros<int64_t>(1)}, threshold, offset, {index, nullptr, number});
+}
+
+void soft_temporal_nms(const double* segments, const double* scores, const int64_t* groups, int64_t count,
+                       double threshold, double offset, int gaussian, double sigma, double min_score, int64_t* index,
+                       double* new_scores, int64_t* number) {
+  cuda_on_cpu::Sequence sequence;
+  wtal::soft_temporal_nms<kWarps>(sequence, {segments, scores, groups, count, 0, INT64_MIN, sequence.zeros<int64_t>(1)},
+                                  {threshold, offset, gaussian != 0, sigma, min_score}, {index, new_scores, number});
+}
+
+void temporal_iou(const double* a, const double* b, int64_t a_count, int64_t b_count, int type, void* out) {
+  cuda_on_cpu::Sequence sequence;
+  const auto run = [&](auto kernel) {
+    sequence.launch(kernel, element_blocks(a_count * b_count), kElementThreads, a, b, b_count, a_count * b_count, out);
+  };
+  switch (NumberType(type)) {
+    case NumberType::float32: return run(temporal_iou_kernel<float>);
+    case NumberType::float64: return run(temporal_iou_kernel<double>);
+    case NumberType::bfloat16: return run(temporal_iou_kernel<BFloat16>);
+    case NumberType::float16: return run(temporal_iou_kernel<Float16>);
+  }
+}
+
+void average_precision(const double* pred_segments, const double* pred_scores, const int64_t* pred_groups, int64_t preds,
+                       const double* gt_segments, const int64_t* gt_groups, int64_t instances, int64_t classes,
+                       const double* thresholds, int64_t levels, double* areas, int64_t* refused) {
+  cuda_on_cpu::Sequence sequence;
+  wtal::average_precision<kWarps>(sequence, {pred_segments, pred_scores, pred_groups, preds, 0, 0, refused},
+                                  {gt_segments, nullptr, gt_groups, instances, 0, 0, refused}, classes, thresholds,
+                                  levels, areas);
+}
+
+// shape: videos, samples, classes, thresholds; strides of cas; out: start, end, label, video [capacity].
+void propose(const int64_t* shape, const double* cas, const int64_t* strides, const double* gate, const int64_t* lengths,
+             const bool* mask, const double* class_scores, double class_weight, const double* thresholds,
+             double outer_ratio, int outer_closed, int outer_raw, int64_t min_run, int skip_run_at_zero,
+             int64_t capacity, int64_t* const* out, double* score, int64_t* number) {
+  const ProposeInput op{shape[0], shape[1], shape[2], shape[3], cas, strides[0], strides[1], strides[2], gate, lengths,
+                        mask, class_scores, class_weight, thresholds,
+                        {outer_ratio, outer_closed != 0, outer_raw != 0, min_run, skip_run_at_zero != 0}};
+  const Proposed proposed{capacity, out[0], out[1], score, out[2], out[3]};
+  cuda_on_cpu::Sequence sequence;
+  const ProposeWork work = count_proposals(sequence, op);
+  write_proposals(sequence, op, work, proposed);
+  pad_proposals(sequence, op, work, proposed, number);
+}
+
+}  // extern "C"

@@ -22,8 +22,9 @@ sys.path.insert(0, str(ROOT))
 from python_tests.fuzz import build as fuzz  # noqa: E402
 from wtal_fast.files import save_json  # noqa: E402
 
-PARTS = 8  # runs of each harness, with seeds of their own
-SHARE = {"temporal_nms_large": 0.002, "average_precision": 0.5}  # of an even share: one run takes longer
+PARTS = 32  # runs of each harness, with seeds of their own
+# Of an even share of the runs, by what one costs.
+SHARE = {"temporal_nms_large": 0.002, "average_precision": 0.3, "temporal_iou": 3.0, "exponential": 4.0}
 
 
 def main() -> int:

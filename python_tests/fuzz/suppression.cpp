@@ -15,6 +15,8 @@ constexpr int64_t kMany = 420;
 fuzz::Segments decode(fuzz::Bytes& bytes, bool large) {
   const int64_t count = bytes.byte() % (large ? 40 : 14), groups = large ? 1 : 1 + bytes.byte() % 4;
   fuzz::Segments rows = fuzz::segments(bytes, count, groups);
+  if (bytes.byte() % 8 == 7)  // far apart and below 0
+    for (int64_t& group : rows.groups) group = (group - 1) * 0x3fffffffffffffff;
   if (large && count > 0)  // the same again, shifted, until there are too many for comparing all pairs
     for (const int64_t pattern = count; rows.size() < kMany;) {
       const int64_t from = rows.size() % pattern;

@@ -224,7 +224,11 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path, capsys):
 def test_evaluate_refuses_bad_files(data, tmp_path, capsys):
     found = tmp_path / "found.json"
     for content, expected in (('{"results": {"v": [{"label": "Jump", "score": NaN, "segment": [0, 1]}]}}', "NaN"),
-                              ('{"results": {}, "results": {}}', "results"), ("{", "valid JSON"), ("[]", "found.json")):
+                              ('{"results": {}, "results": {}}', "results"), ("{", "valid JSON"), ("[]", "found.json"),
+                              (json.dumps({"results": {"v": [ROW | {"segment": [5, 2]}]}}), "start <= end"),
+                              (json.dumps({"results": {"v": [ROW | {"segment": [1, 2, 3]}]}}), "[start, end]"),
+                              (json.dumps({"results": {"v": [ROW | {"score": "high"}]}}), "a finite score"),
+                              (json.dumps({"results": {"v": [ROW | {"label": 7}]}}), "a label")):
         found.write_text(content)
         assert run(["evaluate", str(found), str(data / "gt.json")]) == 2
         assert expected in capsys.readouterr().err
@@ -234,6 +238,34 @@ def test_evaluate_refuses_bad_files(data, tmp_path, capsys):
     assert run(["evaluate", str(found), str(data / "gt.json"), "--output", str(tmp_path / "metrics.json")]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["num_videos"] == 3 and metrics["per_class"]["Jump"][0] == 0.5
+
+
+def test_evaluate_refuses_a_bad_ground_truth(data, tmp_path, capsys):
+    found, truth = tmp_path / "found.json", tmp_path / "truth.json"
+    found.write_text(json.dumps({"results": {"v": [ROW]}}))
+    entry = {"subset": "test", "annotations": [{"label": "Jump", "segment": [0, 1]}]}
+    for content, expected in (({"results": {}}, "detections (key 'results')"), ({"database": {}}, "no videos"),
+                              ({"database": {"v": entry | {"subset": None}}}, "a subset"),
+                              ({"database": {"v": entry | {"annotations": [{"label": "Jump", "segment": [3, 1]}]}}},
+                               "0 <= start <= end"),
+                              ({"database": {"v": entry | {"annotations": []}}}, "at least one instance")):
+        truth.write_text(json.dumps(content))
+        assert run(["evaluate", str(found), str(truth)]) == 2
+        error = " ".join(capsys.readouterr().err.split())
+        assert expected in error and "Traceback" not in error
+    truth.write_text('{"database": {"v": {"subset": "test", "annotations": [{"label": "Jump", "segment": [0, NaN]}]}}}')
+    assert run(["evaluate", str(found), str(truth)]) == 2
+    assert "NaN" in capsys.readouterr().err
+
+
+def test_evaluate_says_what_it_does_not_score(data, tmp_path, capsys):
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps({"results": {"video_test_0": [ROW, ROW | {"label": "Fly"}], "elsewhere": [ROW]}}))
+    with pytest.warns(UserWarning) as warned:
+        assert run(["evaluate", str(found), str(data / "gt.json")]) == 0
+    said = " ".join(str(one.message) for one in warned)
+    assert "ignored 1 detections of 1 labels without ground truth: Fly" in said
+    assert "counted as false positives 1 detections of 1 videos that are not annotated" in said
 
 
 def test_the_installed_command_and_evaluate_without_torch(data, tmp_path):

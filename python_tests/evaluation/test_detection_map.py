@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,6 +176,24 @@ GOOD = [("a", "jump", 0, 1)]
 def test_refusals(truth, found, arguments, error, words):
     with pytest.raises(error, match=words):
         detection_map(annotations(truth), detections(found), **arguments)
+
+
+@pytest.mark.parametrize("which, changes, words", [
+    ("found", {"segments": np.zeros((1, 3))}, r"detections · segments · expected \[N, 2\]: .* found \[1, 3\]"),
+    ("found", {"segments": np.zeros(2)}, r"detections · segments · expected \[N, 2\]: .* found \[2\]"),
+    ("found", {"scores": np.zeros(2)}, r"detections · scores · expected \[1\], one a segment · found \[2\]"),
+    ("found", {"classes": np.zeros((1, 1), dtype=int)}, r"detections · classes · expected \[1\], .* found \[1, 1\]"),
+    ("found", {"classes": np.array([1])}, r"detections · classes · expected integers in 0..0 · found int64 in 1..1"),
+    ("found", {"classes": np.array([0.0])}, r"detections · classes · expected integers in 0..0 · found float64"),
+    ("found", {"video_index": np.array([-1])}, r"detections · video_index · expected integers in 0..0 · .* -1..-1"),
+    ("truth", {"segments": np.zeros((1, 1))}, r"annotations · segments · expected \[N, 2\]"),
+    ("truth", {"video_index": np.array([3])}, r"annotations · video_index · expected integers in 0..0 · .* in 3..3"),
+])
+def test_columns_that_do_not_fit_are_named(which, changes, words):
+    given = {"truth": annotations(GOOD), "found": detections([("a", "jump", 0.5, 0, 1)])}
+    given[which] = replace(given[which], **changes)
+    with pytest.raises(InputError, match=words):
+        detection_map(given["truth"], given["found"], (0.5,))
 
 
 def test_torch_is_never_imported():

@@ -131,7 +131,26 @@ def _subset(annotations: Annotations, subset: str | None) -> str:
     return "+".join(held) if subset is None else subset
 
 
+def _check_columns(source: str, rows: Annotations | Detections, columns: tuple[str, ...]) -> None:
+    """Raises unless segments are [N, 2] and the columns [N], numbers of classes and videos within their names."""
+    shape = np.shape(rows.segments)
+    if len(shape) != 2 or shape[1] != 2:
+        raise InputError(source, "segments", expected="[N, 2]: start and end in seconds", found=str(list(shape)))
+    for name in columns:
+        if np.shape(getattr(rows, name)) != shape[:1]:
+            raise InputError(source, name, expected=f"[{shape[0]}], one a segment",
+                             found=str(list(np.shape(getattr(rows, name)))))
+    for name, names in (("classes", rows.class_names), ("video_index", rows.video_ids)):
+        numbers = np.asarray(getattr(rows, name))
+        if len(numbers) and not (np.issubdtype(numbers.dtype, np.integer) and 0 <= numbers.min()
+                                 and numbers.max() < len(names)):
+            raise InputError(source, name, expected=f"integers in 0..{len(names) - 1}",
+                             found=f"{numbers.dtype} in {numbers.min()}..{numbers.max()}")
+
+
 def _check(annotations: Annotations, detections: Detections) -> None:
+    _check_columns("annotations", annotations, ("classes", "video_index"))
+    _check_columns("detections", detections, ("scores", "classes", "video_index"))
     if not len(annotations):
         raise InputError("annotations", expected="at least one instance", found="none", fix="choose another subset")
     for source, segments in (("annotations", annotations.segments), ("detections", detections.segments)):

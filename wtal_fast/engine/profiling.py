@@ -20,7 +20,7 @@ PROFILED_STEPS = 10
 WARM_UP = 3  # steps before: libraries set themselves up, memory is taken
 PARTS = ("data", "forward", "loss", "backward", "optimizer")
 _PRODUCT = re.compile(r"aten::(addmm|mm|bmm|baddbmm|mv|_mkl_linear|(mkldnn|cudnn|slow)_?conv\w*|mkldnn_linear\w*|"
-                      r"convolution_backward)$|gemm|cutlass|xmma|nvjet|implicit_convolve", re.IGNORECASE)
+                      r"convolution_backward)$|mkldnn::\w+$|gemm|cutlass|xmma|nvjet|implicit_convolve", re.IGNORECASE)
 
 
 class StepProfile:

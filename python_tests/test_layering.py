@@ -18,12 +18,13 @@ PYTHON = [ROOT / "setup.py", *sorted(path for folder in FOLDERS for path in (ROO
 NATIVE = sorted(path for suffix in ("h", "cuh", "cpp", "cu") for path in (ROOT / "csrc").rglob(f"*.{suffix}"))
 
 # The part of the package a module belongs to -> the parts it may import. A part is a folder or a module of wtal_fast.
-BASE = {"errors", "files", "structures", "config", "preset_files"}
+BASE = {"errors", "files", "structures", "ranges", "config", "preset_files"}
 MIDDLE = {"models", "losses", "data", "localization", "evaluation"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "structures": {"errors"},
+    "ranges": set(),
     "config": BASE,
     "preset_files": BASE,
     "ops": {"ops", "errors"},
@@ -40,8 +41,8 @@ MAY_IMPORT = {
 CORE_DEPENDENCIES = {"torch", "numpy", "typer", "pydantic", "yaml", "rich", "safetensors", "jinja2"}
 EXTRAS = {"matplotlib", "av", "starlette", "uvicorn", "h5py", "tensorboard", "triton", "ray"}
 LIGHT = [
-    "wtal_fast", "wtal_fast.structures", "wtal_fast.errors", "wtal_fast.files", "wtal_fast.config", "wtal_fast.data",
-    "wtal_fast.data.annotations", "wtal_fast.evaluation", "wtal_fast.cli", "wtal_fast.cli.main",
+    "wtal_fast", "wtal_fast.structures", "wtal_fast.errors", "wtal_fast.files", "wtal_fast.ranges", "wtal_fast.config",
+    "wtal_fast.data", "wtal_fast.data.annotations", "wtal_fast.evaluation", "wtal_fast.cli", "wtal_fast.cli.main",
 ]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from python_tests.localization import released
-from wtal_fast.config import MAX_VALUES, LocalizationConfig, expand_range
+from wtal_fast.config import LocalizationConfig
 from wtal_fast.engine.methods import build_loss, build_model, configure, restore_config
 from wtal_fast.errors import InputError
 from wtal_fast.preset_files import load_preset, parse_overrides, preset_names
+from wtal_fast.ranges import MAX_VALUES, expand_range
 
 METHODS = ("basnet", "uncertainty", "backtal")
 DATASETS = ("thumos14", "activitynet12", "activitynet13", "hacs", "beoid", "gtea", "streams")

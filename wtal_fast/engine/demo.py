@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wtal_fast.config import EvaluationConfig, expand_range
+from wtal_fast.config import EvaluationConfig
 from wtal_fast.data.dataset import Dataset
 from wtal_fast.data.streams import load_streams
 from wtal_fast.engine.experiment import rehearse, run_experiment
@@ -12,6 +12,7 @@ from wtal_fast.engine.methods import configure
 from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.evaluation import detection_map
 from wtal_fast.evaluation.baselines import random_segments, whole_video_oracle
+from wtal_fast.ranges import expand_range
 
 DEMO_TIOU = expand_range("linspace(0.1,0.7,7)")
 METHODS = ("basnet", "uncertainty", "backtal")

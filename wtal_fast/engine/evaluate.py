@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wtal_fast.config import expand_range
 from wtal_fast.data.annotations import read_annotations, select_subset
 from wtal_fast.errors import InputError
 from wtal_fast.evaluation import DetectionMetrics, detection_map, read_ambiguous, read_detections
+from wtal_fast.ranges import expand_range
 from wtal_fast.structures import Annotations, Detections
 
 

@@ -187,19 +187,15 @@ def test_killed_conversions_go_on(tmp_path):
                "convert_folder(sys.argv[1], sys.argv[2], Conversion('packed'), resume=True,\n"
                "               progress=lambda done, total: time.sleep(0.01))")
     command = [sys.executable, "-c", program, str(root), str(tmp_path / "out")]
-    kills = 0
-    for delay in (1.5, 1.8, 2.2, 60):
+    for parts in (1, 3, None):  # killed once that many shards are written, then left alone
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        try:
-            process.wait(delay)
-            break
-        except subprocess.TimeoutExpired:
+        while parts is not None and len(list(tmp_path.glob("out/.packing/part-*.json"))) < parts:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        if parts is not None:
             os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            time.sleep(0.05)
-    assert process.returncode == 0, process.stderr.read()
-    assert kills >= 1
+        error = process.communicate()[1]
+        assert process.returncode == (0 if parts is None else -signal.SIGKILL), error
     index = open_packed(tmp_path / "out")
     assert index.video_ids == tuple(names)
     assert all((index.rows(number) == number).all() for number in range(60))

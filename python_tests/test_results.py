@@ -7,6 +7,7 @@ from statistics import mean
 import pytest
 
 from bench import readme
+from python_tests.fuzz.build import HARNESSES
 from wtal_fast.files import read_json
 
 METHODS = ("basnet", "uncertainty", "backtal")
@@ -52,3 +53,9 @@ def test_every_method_doubles_the_baselines_in_the_demo():
     rows = read_json(readme.RESULTS / "demo.json")["rows"]
     floor = max(row["average_map"] for name, row in rows.items() if name not in METHODS)
     assert all(rows[method]["average_map"] >= 2 * floor for method in METHODS)
+
+
+def test_fuzzing_found_nothing():
+    content = read_json(readme.RESULTS / "fuzz.json")
+    assert content["findings"] == 0 and content["runs"] >= 20_000_000
+    assert {row["harness"] for row in content["harnesses"]} == set(HARNESSES) and content["commit"]

@@ -207,3 +207,46 @@ def test_wrong_inputs(model):
         network(features(2, 0, 6))
     with pytest.raises(ValueError, match=r"lengths must be int64 \[B\] = \[2\], got torch.int32 \[2\]"):
         network(features(2, 12, 6), torch.tensor([12, 12], dtype=torch.int32))
+
+
+@pytest.mark.parametrize(("model", "variant"), VARIANTS, ids=IDS)
+def test_compiles_as_one_graph(model, variant):
+    torch._dynamo.reset()
+    network, x, lengths = without_dropout(model, variant).train(), features(3, 12, 6), torch.tensor([12, 9, 4])
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    gradients = []
+    for function in (network, compiled):
+        network.zero_grad()
+        output = function(x, lengths)
+        sum(value.sum() for value in tensors(output).values()).backward()
+        gradients.append([parameter.grad.clone() for parameter in network.parameters()])
+    for value, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(value, wanted, **tolerances.FLOAT64_GRADIENT)
+
+
+@pytest.mark.parametrize("model", [BaSNet, BackTAL])
+def test_both_branches_equal_one_after_the_other(model):
+    """The shared products change no output and no gradient: float64, padded videos, dropout on."""
+    network, x, lengths = build(model).train(), features(3, 12, 6), torch.tensor([12, 9, 4])
+    padding = torch.arange(12) >= lengths[:, None]
+    gradients = []
+    for shared in (True, False):
+        network.zero_grad()
+        torch.manual_seed(5)
+        if shared:
+            output = network(x, lengths)
+            outputs = output.base_cas_logits, output.cas_logits
+        else:
+            masked = x.masked_fill(padding[..., None], 0)
+            foreground = network.filter_module(masked).masked_fill(padding, 0)
+            branches = masked, masked * foreground[..., None]
+            if model is BaSNet:
+                outputs = [network.cas_module(branch, padding) for branch in branches]
+            else:
+                affinity = ops.local_affinity(network.embedding_module(masked, padding))
+                outputs = [network.classifier_module(network.base_module(branch, affinity, padding)[1], padding)
+                           for branch in branches]
+        sum((value * weight).sum() for value, weight in zip(outputs, (1.0, 0.3), strict=True)).backward()
+        gradients.append([*outputs, *(parameter.grad.clone() for parameter in network.parameters())])
+    for value, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(value, wanted, rtol=0, atol=1e-10)

@@ -1,5 +1,6 @@
 #include "cpu/affinity_columns.h"
 
+#include "cpu/large_tensor.h"
 #include "cpu/scratch.h"
 #include "cpu/tap_parts.h"
 
@@ -25,13 +26,13 @@ Tensor affinity_columns(const Tensor& x, const std::optional<Tensor>& affinity, 
   const NumberType type = number_type(x);
   const int64_t snippets = op.videos * op.time, width = taps * op.channels;
   if (!time_last) {
-    Tensor columns = torch::stable::new_empty(x, {op.videos, op.time, width});
+    Tensor columns = large_tensor(x, {op.videos, op.time, width});
     torch::stable::parallel_for(0, snippets, grain(width), [&](int64_t begin, int64_t end) {
       WTAL_FASTEST(affinity_columns)(op, type, begin, end, columns.mutable_data_ptr());
     });
     return columns;
   }
-  Tensor columns = torch::stable::new_empty(x, {width, snippets});
+  Tensor columns = large_tensor(x, {width, snippets});
   const int64_t pieces = op.videos * ((op.time + kSnippetsAtOnce - 1) / kSnippetsAtOnce);
   torch::stable::parallel_for(0, pieces, grain(width * kSnippetsAtOnce), [&](int64_t begin, int64_t end) {
     const Scratch tile = scratch(size_t((kSnippetsAtOnce + taps) * (kChannelsAtOnce + taps)) * sizeof(double));
@@ -50,7 +51,7 @@ std::tuple<Tensor, Tensor> affinity_columns_backward(const Tensor& grad, const T
   const int64_t snippets = op.videos * op.time;
   STD_TORCH_CHECK(grad.numel() == snippets * taps * op.channels && grad.scalar_type() == x.scalar_type(),
                   "affinity_columns_backward: grad must be [B, T, h * C] of the type of x");
-  Tensor grad_x = torch::stable::new_empty(x, {op.videos, op.time, op.channels});
+  Tensor grad_x = large_tensor(x, {op.videos, op.time, op.channels});
   std::optional<Tensor> parts;
   if (affinity) parts = tap_parts(x, snippets, taps);
   torch::stable::parallel_for(0, snippets, grain(taps * op.channels), [&](int64_t begin, int64_t end) {

@@ -14,7 +14,7 @@ struct AffinityColumns {
   const void* affinity;  // [videos, time, taps] or null for ones
 };
 
-constexpr int64_t kSnippetsAtOnce = 64, kChannelsAtOnce = 16;  // of a tile of the transposed columns
+constexpr int64_t kSnippetsAtOnce = 256, kChannelsAtOnce = 16;  // a tile of the transposed columns, in L1
 
 // First channel of `column` at `tap` in the official layout, where column = (channel * taps + tap) / channels.
 WTAL_INLINE int64_t first_channel(const AffinityColumns& op, int64_t tap, int64_t column) {

@@ -1,5 +1,6 @@
 #include "cpu/branch_combine.h"
 
+#include "cpu/large_tensor.h"
 #include "cpu/scratch.h"
 #include "cpu/tap_parts.h"
 
@@ -49,7 +50,7 @@ Tensor branch_combine(const Tensor& taps, const std::optional<Tensor>& affinity,
   STD_TORCH_CHECK(!bias || (bias->dim() == 1 && bias->size(0) == op.channels &&
                             bias->scalar_type() == taps.scalar_type()),
                   "branch_combine: bias must be [H] of the type of taps");
-  Tensor out = torch::stable::new_empty(taps, {2, op.videos, op.time, op.channels});
+  Tensor out = large_tensor(taps, {2, op.videos, op.time, op.channels});
   const auto run = [&](int64_t begin, int64_t end) {
     const Scratch sums = scratch(size_t(2 * op.channels) * sizeof(double));
     WTAL_FASTEST(branch_combine)(op, number_type(taps), begin, end,
@@ -71,7 +72,7 @@ std::tuple<Tensor, Tensor, Tensor> branch_combine_backward(const Tensor& grad, c
   check_branches(op, dense_grad, products);
   check_branches(op, dense_out, products);
   const int64_t snippets = op.videos * op.time, width = op.taps * op.channels;
-  Tensor of_products = torch::stable::new_empty(
+  Tensor of_products = large_tensor(
       taps, {op.groups, time_last ? width : snippets, time_last ? snippets : width});
   Tensor of_foreground = torch::stable::new_empty(taps, {op.videos, op.time});
   std::optional<Tensor> parts;
@@ -81,7 +82,7 @@ std::tuple<Tensor, Tensor, Tensor> branch_combine_backward(const Tensor& grad, c
                                   of_products.mutable_data_ptr(), parts ? parts->mutable_data_ptr() : nullptr,
                                   of_foreground.mutable_data_ptr()};
   const auto run = [&](int64_t begin, int64_t end) {
-    const Scratch tiles = scratch(size_t((3 * kSnippetsOfAJob + 2 * op.taps) * op.channels) * sizeof(double));
+    const Scratch tiles = scratch(size_t((3 * kSnippetsOfAJob + 2 * op.taps) * (op.channels + kTilePadding)) * sizeof(double));
     WTAL_FASTEST(branch_combine_backward)(op, number_type(taps), begin, end, gradients, tiles.get());
   };
   const int64_t work = kSnippetsOfAJob * op.groups * op.taps * op.channels;

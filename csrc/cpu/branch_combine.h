@@ -18,6 +18,7 @@ struct BranchCombine {
 };
 
 constexpr int64_t kSnippetsOfAJob = 32;
+constexpr int64_t kTilePadding = 16;  // numbers between rows of a tile, or they all fall on the same places of a cache
 
 // Jobs of kSnippetsOfAJob snippets, each video's a whole number.
 WTAL_INLINE int64_t jobs_per_video(const BranchCombine& op) {
@@ -45,6 +46,6 @@ struct BranchGradients {
 }  // namespace wtal
 
 // Jobs [begin, end); parts, null without affinity, are left as they are for neighbours outside the video.
-// Scratch: (3 * kSnippetsOfAJob + 2 * taps) * channels numbers of the type sums are kept in.
+// Scratch: (3 * kSnippetsOfAJob + 2 * taps) * (channels + kTilePadding) numbers of the type sums are kept in.
 WTAL_PER_ISA(void branch_combine_backward(const BranchCombine& op, NumberType type, int64_t begin, int64_t end,
                                           const BranchGradients& gradients, void* scratch))

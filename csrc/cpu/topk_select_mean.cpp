@@ -1,6 +1,7 @@
 #include "cpu/topk_select_mean.h"
 
 #include "cpu/jobs.h"
+#include "cpu/large_tensor.h"
 #include "tensors.h"
 
 namespace {
@@ -32,7 +33,7 @@ Tensor topk_select_mean_backward(const Tensor& grad, const Tensor& weights) {
                   "topk_select_mean_backward: grad must be [B, D] and weights [B, T] of one type");
   const SelectMean op{grad.size(0), weights.size(1), grad.size(1), nullptr, nullptr};
   const NumberType type = number_type(grad);
-  Tensor grad_features = torch::stable::new_empty(grad, {op.videos, op.time, op.channels});
+  Tensor grad_features = large_tensor(grad, {op.videos, op.time, op.channels});
   torch::stable::parallel_for(0, op.videos * op.time, grain(op.channels), [&](int64_t begin, int64_t end) {
     WTAL_FASTEST(select_mean_backward)(op, type, begin, end, dense_grad.const_data_ptr(),
                                        dense_weights.const_data_ptr(), grad_features.mutable_data_ptr());

@@ -31,3 +31,14 @@ def video_blocks(x: Tensor, rows: int) -> list[slice]:
     videos, steps = x.shape[:2]
     count = max(1, videos if x.device.type != "cpu" else -(-rows // max(1, steps)))
     return [slice(start, min(start + count, videos)) for start in range(0, videos, count)]
+
+
+class SumOfProducts:
+    """A sum over blocks of videos, at least in float32; None while it is empty."""
+
+    def __init__(self, like: Tensor):
+        self.dtype = torch.promote_types(like.dtype, torch.float32)
+        self.value: Tensor | None = None
+
+    def add(self, part: Tensor) -> None:
+        self.value = part.to(self.dtype) if self.value is None else self.value.add_(part)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops._products import ROWS, SUMMED_ROWS, by_onednn, product, video_blocks
+from wtal_fast.ops._products import ROWS, SUMMED_ROWS, SumOfProducts, by_onednn, product, video_blocks
 from wtal_fast.ops.affinity_columns import affinity_columns, affinity_columns_backward, channel_blocks, windows
 from wtal_fast.ops.local_affinity import check_kernel_size
 
@@ -114,7 +114,8 @@ def _backward_reference(grad: Tensor, x: Tensor, affinity: Tensor | None, weight
 def _input_gradients(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor,
                      official: bool) -> tuple[Tensor, Tensor]:
     filters, channels, taps = weight.shape
-    back = weight.permute(2, 1, 0).reshape(-1, filters)  # [Cout, Cin, h] -> [h * Cin, Cout]
+    by_channel = _columns_time_last(weight.flatten(1)[None], None, 1, False)  # [Cout, Cin, h] -> [Cin * h, Cout]
+    back = by_channel.unflatten(0, (channels, taps)).transpose(0, 1).flatten(0, 1)  # [h * Cin, Cout]
     grad_x, grad_affinity = torch.empty_like(x), x.new_empty(0 if affinity is None else affinity.shape)
     for block in video_blocks(x, ROWS):
         rows = grad[block].flatten(0, 1).contiguous()  # [B * T, Cout]
@@ -131,11 +132,11 @@ def _input_gradients(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: T
 
 def _weight_gradient(grad: Tensor, x: Tensor, affinity: Tensor | None, weight: Tensor, official: bool) -> Tensor:
     filters, channels, taps = weight.shape
-    wide = torch.promote_types(x.dtype, torch.float32)  # sums over blocks
-    grad_matrix = x.new_zeros(filters, taps * channels, dtype=wide)
+    total = SumOfProducts(x)
     for block in video_blocks(x, SUMMED_ROWS):
         rows = _columns_time_last(grad[block], None, 1, False)  # [Cout, B * T]
-        grad_matrix += product(rows, _columns_time_last(x[block], _part(affinity, block), taps, official))
+        total.add(product(rows, _columns_time_last(x[block], _part(affinity, block), taps, official)))
+    grad_matrix = x.new_zeros(filters, taps * channels) if total.value is None else total.value
     grad_weight = grad_matrix.to(x.dtype).view(filters, taps, channels).transpose(1, 2)  # [Cout, Cin, h]
     return grad_weight.contiguous()
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops._products import ROWS, SUMMED_ROWS, by_onednn, product, video_blocks
+from wtal_fast.ops._products import ROWS, SUMMED_ROWS, SumOfProducts, by_onednn, product, video_blocks
 from wtal_fast.ops.affinity_columns import affinity_columns, channel_blocks
 from wtal_fast.ops.affinity_conv1d import check_convolution, plain_affinity_conv1d
 from wtal_fast.ops.branch_combine import branch_combine, branch_combine_backward
@@ -111,7 +111,7 @@ def _backward_reference(grad: Tensor, out: Tensor, taps: Tensor, x: Tensor, fore
     grad_x = x.new_zeros(x.shape if input_grad else 0)
     grad_foreground = x.new_empty(foreground.shape)
     grad_affinity = x.new_empty(0 if affinity is None else affinity.shape)
-    grad_matrices = [x.new_zeros(count * filters, each.stop - each.start, dtype=wide) for each in groups]
+    totals = [SumOfProducts(x) for _ in groups]
     grad_bias = x.new_zeros(filters if bias_grad else 0, dtype=wide)
     back = [matrix.t().contiguous() for matrix in _matrices(weight, official)] if input_grad else None
     for block in video_blocks(x, SUMMED_ROWS):
@@ -126,22 +126,23 @@ def _backward_reference(grad: Tensor, out: Tensor, taps: Tensor, x: Tensor, fore
             part = x[block, :, channel].contiguous()
             columns = affinity_columns(part, None, 1, False, True) if time_last else part.flatten(0, 1).t()
             rows = of_taps[group] if time_last else of_taps[group].t()  # [h * Cout, B * T]
-            grad_matrices[group] += product(rows, columns)
+            totals[group].add(product(rows, columns))
             if input_grad:
                 grad_x[block, :, channel] += product(rows.t().contiguous(), back[group]).view_as(part)
-    grad_weight = _weight_gradient(grad_matrices, weight, official)
+    grad_weight = _weight_gradient(totals, weight, official)
     return grad_x, grad_foreground, grad_affinity, grad_weight, grad_bias.to(x.dtype)
 
 
-def _weight_gradient(grad_matrices: list[Tensor], weight: Tensor, official: bool) -> Tensor:
+def _weight_gradient(totals: list[SumOfProducts], weight: Tensor, official: bool) -> Tensor:
     """[Cout, Cin, h] from the gradients of _matrices."""
     filters, channels, taps = weight.shape
-    grad = torch.zeros_like(weight, dtype=grad_matrices[0].dtype)
+    grad = torch.zeros_like(weight, memory_format=torch.contiguous_format)
     mask = _mask(weight, official)
-    for group, channel in enumerate(_groups(channels, taps, official)):
-        part = grad_matrices[group].view(taps, filters, -1).permute(1, 2, 0)  # [h * Cout, C'] -> [Cout, C', h]
-        grad[:, channel] += part if mask is None else part * mask[group, channel]
-    return grad.to(weight.dtype)
+    for group, (channel, total) in enumerate(zip(_groups(channels, taps, official), totals, strict=True)):
+        if total.value is not None:
+            part = total.value.to(weight.dtype).view(taps, filters, -1).permute(1, 2, 0)  # [Cout, C', h]
+            grad[:, channel] += part if mask is None else part * mask[group, channel]
+    return grad
 
 
 def _backward_fake(grad, out, taps, x, foreground, affinity, weight, official, slope, input_grad, bias_grad):

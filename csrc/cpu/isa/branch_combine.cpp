@@ -54,11 +54,11 @@ void forward(const BranchCombine& op, int64_t begin, int64_t end, const Stored<N
   }
 }
 
-// to[c * stride + t] = from[t * channels + c] for `count` snippets.
+// to[c * stride + t] = from[t * (channels + kTilePadding) + c] for `count` snippets.
 template <typename Number>
 void transpose(const Wide<Number>* from, int64_t channels, int64_t count, Stored<Number>* to, int64_t stride) {
   for (int64_t c = 0; c < channels; ++c)
-    for (int64_t t = 0; t < count; ++t) to[c * stride + t] = from_real<Number>(from[t * channels + c]);
+    for (int64_t t = 0; t < count; ++t) to[c * stride + t] = from_real<Number>(from[t * (channels + kTilePadding) + c]);
 }
 
 // Gradients before the activation of both branches, [2, window, channels], of the snippets [first, first + window) of a
@@ -101,7 +101,7 @@ void backward(const BranchCombine& op, int64_t begin, int64_t end, const BranchG
         const int64_t column = op.official ? group : tap;
         for (int64_t t = 0; t < count; ++t) {
           const int64_t out = first + t - tap + half, at = start + out;  // the output snippet with this neighbour
-          Real* target = tile + t * op.channels;
+          Real* target = tile + t * (op.channels + kTilePadding);
           if (out < 0 || out >= op.time) {
             for (int64_t c = 0; c < op.channels; ++c) target[c] = 0;
             continue;
@@ -132,7 +132,7 @@ void backward(const BranchCombine& op, int64_t begin, int64_t end, const BranchG
         for (int64_t t = 0; t < count; ++t) {
           const int64_t row = (group * snippets + start + first + t) * op.taps + tap;
           for (int64_t c = 0; c < op.channels; ++c)
-            of_products[row * op.channels + c] = from_real<Number>(tile[t * op.channels + c]);
+            of_products[row * op.channels + c] = from_real<Number>(tile[t * (op.channels + kTilePadding) + c]);
         }
       }
     for (int64_t t = 0; t < count; ++t)

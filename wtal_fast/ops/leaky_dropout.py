@@ -28,7 +28,7 @@ def _reference(x: Tensor, keep: Tensor | None, slope: float, scale: float) -> Te
     out = torch.nn.functional.leaky_relu(x, slope)
     if scale != 1:
         out.mul_(scale)
-    return out if keep is None else out.mul_(keep)
+    return out if keep is None else out.masked_fill_(keep.logical_not(), 0)
 
 
 def _fake(x: Tensor, keep: Tensor | None, slope: float, scale: float) -> Tensor:
@@ -39,7 +39,7 @@ def _backward_reference(grad: Tensor, out: Tensor, keep: Tensor | None, slope: f
     part = torch.ops.aten.leaky_relu_backward(grad, out, slope, True)  # by the sign of the result
     if scale != 1:
         part.mul_(scale)
-    return part if keep is None else part.mul_(keep)
+    return part if keep is None else part.masked_fill_(keep.logical_not(), 0)
 
 
 def _backward_fake(grad: Tensor, out: Tensor, keep: Tensor | None, slope: float, scale: float) -> Tensor:

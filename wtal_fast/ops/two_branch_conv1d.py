@@ -156,6 +156,7 @@ def _setup_context(ctx, inputs, output) -> None:
     out, taps = output
     ctx.save_for_backward(out, taps, x, foreground, affinity, weight)
     ctx.mark_non_differentiable(taps)
+    ctx.set_materialize_grads(False)  # or zeros of the size of taps come with every gradient
 
 
 def _backward(ctx, grad: Tensor, _grad_taps):

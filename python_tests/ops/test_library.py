@@ -86,6 +86,28 @@ def test_an_unknown_backend_changes_nothing():
         _library.backend_of("topk")
 
 
+def test_triton_fills_the_gaps_of_cuda(monkeypatch):
+    """On a machine with a GPU: nothing is compiled before an op runs, and CPU tensors keep their kernels."""
+    require("triton", importlib.util.find_spec("triton"), "triton is not installed")
+    on_cpu = {op: _library.backend_of(op) for op in _library._references}
+    with monkeypatch.context() as gpu:
+        gpu.setattr(torch.cuda, "is_available", lambda: True)
+        _library._activate("")
+        for op in ("branch_combine", "branch_combine_backward", "affinity_columns", "local_affinity_backward"):
+            assert _library.backend_of(op, "cuda") == "triton", op
+        assert _library.backend_of("two_branch_conv1d", "cuda") == "reference"  # products, by the library of the device
+        assert {op: _library.backend_of(op) for op in _library._references} == on_cpu
+    _library._activate("")
+    assert _library.backend_of("branch_combine", "cuda") == "reference"
+
+
+def test_triton_kernels_on_demand_are_those_of_the_modules():
+    require("triton", importlib.util.find_spec("triton"), "triton is not installed")
+    from wtal_fast.ops import triton
+
+    assert triton.kernels_on_demand().keys() == triton.kernels().keys()
+
+
 def test_choosing_warns_of_nothing(native):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -2,13 +2,15 @@
 
 Three backends: `reference` (plain PyTorch, every device), `native` (wtal_fast/_C_cpu and _C_cuda, where built) and
 `triton` (wtal_fast/ops/triton, CUDA tensors; CPU tensors too under TRITON_INTERPRET=1). By default native kernels run
-where there are any and the reference runs elsewhere. WTAL_FAST_BACKEND chooses for the process, `use_backend` for a
-block. A backend that has no kernel for an op leaves that op as it was; `backend_of` says what runs.
+where there are any, Triton's on CUDA tensors where there are none, and the reference elsewhere. WTAL_FAST_BACKEND
+chooses for the process, `use_backend` for a block. A backend that has no kernel for an op leaves that op as it was;
+`backend_of` says what runs.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import warnings
 from contextlib import contextmanager
@@ -85,6 +87,13 @@ class _Override:
 
             self.library = triton.library()
             self._register(triton.kernels(), triton.dispatch_keys())
+        elif backend == "" and torch.cuda.is_available() and importlib.util.find_spec("triton"):
+            from wtal_fast.ops import triton
+
+            self.library = triton.library()
+            self._register({name: kernel for name, kernel in triton.kernels_on_demand().items()
+                            if not torch._C._dispatch_has_kernel_for_dispatch_key(f"{NAMESPACE}::{name}", "CUDA")},
+                           ["CUDA"])
 
     def _register(self, kernels, keys) -> None:
         with warnings.catch_warnings():

@@ -1,6 +1,6 @@
 """Triton kernels, found by name; Triton is imported only when this backend is asked for.
 
-Each module <op>.py here ends with KERNELS = {op name: function with the op's signature}.
+Each module <op>.py here ends with KERNELS = {op name: function with the op's signature}, the op and its backward.
 """
 
 from __future__ import annotations
@@ -29,3 +29,13 @@ def kernels() -> dict[str, object]:
     for module in pkgutil.iter_modules(__path__):
         found |= importlib.import_module(f"{__name__}.{module.name}").KERNELS
     return found
+
+
+def kernels_on_demand() -> dict[str, object]:
+    """The same, where a module, and with it Triton, is imported when one of its ops first runs."""
+
+    def on_demand(module: str, op: str):
+        return lambda *arguments: importlib.import_module(f"{__name__}.{module}").KERNELS[op](*arguments)
+
+    return {op: on_demand(module.name, op) for module in pkgutil.iter_modules(__path__)
+            for op in (module.name, f"{module.name}_backward")}

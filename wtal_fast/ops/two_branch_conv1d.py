@@ -159,7 +159,9 @@ def _setup_context(ctx, inputs, output) -> None:
     ctx.set_materialize_grads(False)  # or zeros of the size of taps come with every gradient
 
 
-def _backward(ctx, grad: Tensor, _grad_taps):
+def _backward(ctx, grad: Tensor | None, _grad_taps):
+    if grad is None:
+        return (None,) * 7
     out, taps, x, foreground, affinity, weight = ctx.saved_tensors
     wanted = ctx.needs_input_grad
     grad_x, grad_foreground, grad_affinity, grad_weight, grad_bias = _two_branch_conv1d_backward(

@@ -24,6 +24,11 @@ def _split_names(value):
     return [name.strip() for name in value.strip().removeprefix("[").removesuffix("]").split(",")]
 
 
+def _on_off(value):
+    """YAML reads the words on and off as true and false."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
 def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names or not all(names):
         raise ValueError("class names that are not empty")
@@ -38,6 +43,7 @@ Overlaps = Annotated[tuple[Overlap, ...], Field(min_length=1), BeforeValidator(e
 VideoIds = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 ClassNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_check_names)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_off)]
 
 
 class Section(BaseModel):
@@ -93,8 +99,8 @@ class TrainConfig(Section):
                             "and give the same result but for rounding")
     ema_decay: Decay | None = Field(None, description="the released codes keep no average of the weights")
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    cuda_graph: Literal["auto", "on", "off"] = Field("auto", description="on a CUDA device each step is one recorded "
-                                                     "graph, unless parts or processes forbid it; the result is equal")
+    cuda_graph: Switch = Field("auto", description="on a CUDA device each step is one recorded graph, unless parts or "
+                               "processes forbid it; the result is equal")
     save_every: int = Field(100, ge=1)  # optimizer steps
 
 

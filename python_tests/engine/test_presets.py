@@ -217,3 +217,9 @@ def test_ranges():
 def test_what_is_no_range_is_refused_in_words(text, rule):
     with pytest.raises(ValueError, match=rule):
         expand_range(text)
+
+
+@pytest.mark.parametrize("word", ["auto", "on", "off"])
+def test_on_and_off_are_words(word):
+    overrides = parse_overrides([f"train.cuda_graph={word}"])
+    assert configure("basnet/thumos14", overrides).train.cuda_graph == word

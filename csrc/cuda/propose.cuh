@@ -203,7 +203,7 @@ static __global__ void __launch_bounds__(kTaskWarps* kWarp)
   if (threadIdx.x % kWarp == 0) work.up_to[task] = found;
 }
 
-static __global__ void __launch_bounds__(kTaskWarps* kWarp)
+static __global__ void __launch_bounds__(kTaskWarps* kWarp, 1)  // without the 1 it spills on sm_100
     write_runs_kernel(const ProposeInput op, const ProposeWork work, const Proposed out) {
   const int64_t task = int64_t(blockIdx.x) * kTaskWarps + threadIdx.x / kWarp;
   if (task >= op.videos * op.classes * op.levels) return;

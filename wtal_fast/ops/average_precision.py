@@ -31,7 +31,8 @@ def average_precision(pred_segments: Tensor, pred_scores: Tensor, pred_groups: T
     is a false positive otherwise. The precision-recall curve is
     interpolated as in PASCAL VOC 2010 and later (precision made non-increasing, summed over the recall steps).
     Returns float64 [Q, num_classes]: 0 for a class nobody predicted, NaN for a class without ground truth.
-    Everything is computed in float64. NaN, infinity and end < start raise ValueError.
+    Everything is computed in float64. NaN, infinity and end < start raise ValueError, except where a CUDA graph records
+    the op: nothing is read then, and tiou_thresholds must be a tensor on the GPU.
     """
     thresholds = torch.as_tensor(tiou_thresholds, dtype=torch.float64)
     _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, thresholds)

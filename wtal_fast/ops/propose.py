@@ -33,6 +33,8 @@ def propose(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor
     `skip_run_at_zero` drops a run that is sample 0 alone and the only one of its threshold, as the released codes do.
     Returns start, end int64 [N] (samples start..end-1), score float64 [N], class and video int64 [N]; ordered by video,
     class, threshold (as given), start. No gradient.
+    On a GPU the host reads twice: whether the arguments are finite and in range, and how many proposals there are;
+    `propose_padded` reads nothing. Scratch memory there is about twice that of cas in float64.
     """
     lengths, class_scores = check_propose("propose", cas, thresholds, class_mask, lengths, gate, outer_ratio,
                                           outer_source, min_run, class_scores)

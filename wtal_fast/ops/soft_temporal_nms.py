@@ -24,6 +24,7 @@ def soft_temporal_nms(segments: Tensor, scores: Tensor, tiou_threshold: float = 
     ("gaussian", which reads no threshold). A segment whose score is or falls below `min_score` is dropped.
     Decay is accumulated in float64. Returns int64 indices, groups ascending, by falling new score inside a group
     (equal scores: the lower index first), and the new scores in the dtype of `scores`.
+    On a GPU the host waits once, to read how many are kept; `soft_temporal_nms_padded` reads nothing.
     """
     groups = check_suppression("soft_temporal_nms", segments, scores, tiou_threshold, groups, offset)
     check_decay("soft_temporal_nms", method, sigma, min_score)

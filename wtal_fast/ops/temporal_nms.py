@@ -25,6 +25,7 @@ def temporal_nms(segments: Tensor, scores: Tensor, tiou_threshold: float, groups
     tIoU is computed in float64; `offset` seconds are added to lengths and overlaps (the released codes use 1).
     Returns int64 indices, groups ascending, by falling score inside a group; among equal scores the lower index comes
     first.
+    On a GPU the host waits once, to read how many are kept; `temporal_nms_padded` reads nothing.
     Raises ValueError or TypeError for wrong shapes, dtypes, devices, NaN, infinity, or end < start.
     """
     groups = check_suppression("temporal_nms", segments, scores, tiou_threshold, groups, offset)

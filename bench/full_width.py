@@ -2,9 +2,11 @@
 
     python -m bench.full_width [basnet uncertainty backtal] [--steps 10] [--threads 2] [--quick] [--output FILE]
 
-2048 channels, 750 snippets, batches of 16, fp32, no dropout, the same weights and batches. Every step's losses have to
-agree to 1e-4 (relative, above 1), or nothing is written. Memory is the most a process held from before its model to the
-end: weights, gradients, Adam's moments, a batch and everything a step needs.
+2048 channels, 750 snippets, batches of 16, no dropout, the same weights and batches. The fp32 losses have to agree with
+the released code's at every step, to 1e-4 (relative, above 1), or nothing is written. Beside them run ours in bf16 and
+the floor: the matrix products of the step's exact form at the rate of one convolution's, in both precisions. Memory is
+the most a process held from before its model to the end: weights, gradients, Adam's moments, a batch and all a step
+needs.
 """
 
 from __future__ import annotations
@@ -16,13 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench.environment import describe, resident_bytes
+from bench.cases_steps import BF16_TARGETS, FP32_TARGETS
+from bench.environment import describe, has_amx, resident_bytes
+from bench.floors import step_floor
 from bench.reference_times import verdict
+from bench.timing import Contender, sample
 from bench.training import METHODS, NAMES, Shape, our_step, random_batch, released_step
 from wtal_fast.engine.sampler import BatchPlan
 from wtal_fast.files import save_json
@@ -31,7 +37,8 @@ from wtal_fast.structures import FeatureBatch
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "bench" / "results" / "full_width.json"
 SAME_LOSS = 1e-4
-TARGETS = {"basnet": 1.6, "uncertainty": 1.1, "backtal": 3.0}
+SIDES = ("ours", "ours, bf16", "released", "floor", "floor, bf16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHAPES = {"full": (200, Shape()), "quick": (40, Shape(8, 100, 128, 128)), "tiny": (6, Shape(3, 20, 16, 16))}
 
 
@@ -52,63 +59,91 @@ def batch_of(path: Path, index: list[int], shape: Shape, known: FeatureBatch) ->
 
 
 def worker(method: str, side: str, size: str, path: Path, threads: int) -> None:
-    """Trains a step for every number read from stdin and answers {"seconds", "loss", "bytes"} as a line."""
+    """Does one step for every number read from stdin and answers {"seconds", "loss", "bytes"} as a line."""
     torch.set_num_threads(threads)
     videos, shape = SHAPES[size]
     known = random_batch(Shape(videos, shape.snippets, 1, 1))
     plan = BatchPlan(videos, shape.videos, seed=0)
     before = resident_bytes("VmRSS")
-    step = our_step(method, batch_of(path, [0], shape, known), shape, dropout=False)
+    precision = "bf16" if side.endswith("bf16") else "fp32"
+    step = our_step(method, batch_of(path, [0], shape, known), shape, dropout=False, precision=precision)
     if side == "released":
         step = released_step(method, step)
+    floor = step_floor(step.model, shape, DTYPES[precision], "cpu") if side.startswith("floor") else None
     for line in sys.stdin:
-        step.batch = batch_of(path, plan.indices(int(line)).tolist(), shape, known)
-        started = time.perf_counter()
-        loss = float(step())
-        seconds = time.perf_counter() - started
-        print(json.dumps({"seconds": seconds, "loss": loss, "bytes": resident_bytes("VmHWM") - before}), flush=True)
+        if floor is not None:
+            times = {call: sample(Contender("", call), 1, "cpu") for call in floor.calls}
+            fastest = min(times, key=times.get)
+            floor = replace(floor, calls=[fastest])
+            answer = {"seconds": floor.share * times[fastest]}
+        else:
+            step.batch = batch_of(path, plan.indices(int(line)).tolist(), shape, known)
+            started = time.perf_counter()
+            loss = float(step())
+            seconds = time.perf_counter() - started
+            answer = {"seconds": seconds, "loss": loss, "bytes": resident_bytes("VmHWM") - before}
+        print(json.dumps(answer), flush=True)
 
 
-def run(method: str, size: str, steps: int, threads: int, path: Path) -> dict:
-    """Both sides through `steps` steps, one step each in turn."""
-    sides = {side: subprocess.Popen(
+def run(method: str, size: str, steps: int, threads: int, path: Path) -> dict[str, list[dict]]:
+    """The answers of every side to `steps` steps, one step of each side in turn."""
+    processes = {side: subprocess.Popen(
         [sys.executable, "-m", "bench.full_width", "--worker", json.dumps([method, side, size, str(path), threads])],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for side in ("ours", "released")}
-    answers = {side: [] for side in sides}
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for side in SIDES}
+    answers = {side: [] for side in SIDES}
     for number in range(steps):
-        for side, process in sides.items():
+        for side, process in processes.items():
             process.stdin.write(f"{number}\n")
             process.stdin.flush()
             line = process.stdout.readline()
             if not line:
                 sys.exit(f"{NAMES[method]}: the process of {side} ended at step {number + 1}")
             answers[side].append(json.loads(line))
-        ours, theirs = (answers[side][-1] for side in ("ours", "released"))
-        print(f"{NAMES[method]} step {number + 1}: loss {ours['loss']:.6f}, released {theirs['loss']:.6f}; "
-              f"{ours['seconds']:.2f} s, released {theirs['seconds']:.2f} s", flush=True)
-        if abs(ours["loss"] - theirs["loss"]) > SAME_LOSS * max(1.0, abs(theirs["loss"])):
+        last = {side: found[-1] for side, found in answers.items()}
+        losses = {side: f" (loss {answer['loss']:.6f})" for side, answer in last.items() if "loss" in answer}
+        print(f"{NAMES[method]} step {number + 1}: " + ", ".join(
+            f"{side} {answer['seconds']:.2f} s{losses.get(side, '')}" for side, answer in last.items()), flush=True)
+        expected = last["released"]["loss"]
+        if abs(last["ours"]["loss"] - expected) > SAME_LOSS * max(1.0, abs(expected)):
             sys.exit(f"{NAMES[method]}: the losses of step {number + 1} differ, so no time is given")
-    for process in sides.values():
+    for process in processes.values():
         process.stdin.close()
         process.wait()
-    return {side: {"seconds": [answer["seconds"] for answer in found], "losses": [answer["loss"] for answer in found],
-                   "bytes": found[-1]["bytes"]} for side, found in answers.items()}
+    return answers
 
 
-def summary(method: str, size: str, found: dict, threads: int) -> dict:
-    """Medians, ratios and what the released code takes; the first step, which allocates, counts as the others do."""
-    medians = {side: statistics.median(part["seconds"]) for side, part in found.items()}
-    row = {"method": method, "shape": str(SHAPES[size][1]), "videos": SHAPES[size][0],
-           "steps": len(found["ours"]["losses"]), "seconds": medians["ours"],
-           "baseline_seconds": medians["released"],
-           "ratio": medians["released"] / medians["ours"], "target": TARGETS[method],
-           "memory_ratio": found["released"]["bytes"] / found["ours"]["bytes"],
+def summary(method: str, size: str, answers: dict[str, list[dict]], threads: int) -> dict:
+    """Medians of the steps of every side and what follows from them."""
+    medians = {side: statistics.median(answer["seconds"] for answer in found) for side, found in answers.items()}
+    losses = {side: [answer["loss"] for answer in answers[side]] for side in ("ours", "ours, bf16", "released")}
+    row = {"method": method, "shape": str(SHAPES[size][1]), "videos": SHAPES[size][0], "steps": len(losses["ours"]),
+           "seconds": medians, "losses": losses, "bytes": {side: answers[side][-1]["bytes"] for side in losses},
+           "samples": {side: [answer["seconds"] for answer in found] for side, found in answers.items()},
            "largest_loss_difference": max(abs(ours - theirs) for ours, theirs in zip(
-               found["ours"]["losses"], found["released"]["losses"], strict=True)), **found}
+               losses["ours"], losses["released"], strict=True))}
+    row["valid"] = None
     if size == "full":
         row |= verdict(f"{NAMES[method]} training step", medians["released"], threads)
-        row["ratio"] = row["ratio"] if row["valid"] is not False else None
+    row["bytes_ratio"] = row["bytes"]["released"] / row["bytes"]["ours"]
+    comparisons = (("ours", "released", FP32_TARGETS[method], True), ("ours", "floor", 0.8, True),
+                   ("ours, bf16", "released", BF16_TARGETS[method], has_amx()),
+                   ("ours, bf16", "floor, bf16", 0.65, has_amx()))
+    row["rows"] = [
+        {"what": what, "against": against, "target": target, "judged": judged,
+         "ratio": None if against == "released" and row["valid"] is False else medians[against] / medians[what]}
+        for what, against, target, judged in comparisons]
     return row
+
+
+def show(row: dict) -> None:
+    for part in row["rows"]:
+        ratio = "no ratio, too slow a baseline" if part["ratio"] is None else f"{part['ratio']:.2f}"
+        target = f"target {part['target']}" + ("" if part["judged"] else ", not judged here")
+        print(f"{NAMES[row['method']]}: {part['what']} {row['seconds'][part['what']]:.2f} s, {part['against']} "
+              f"{row['seconds'][part['against']]:.2f} s, ratio {ratio} ({target})", flush=True)
+    sizes = ", ".join(f"{side} {size / 1e9:.2f} GB" for side, size in row["bytes"].items())
+    print(f"{NAMES[row['method']]}: memory {sizes}; largest difference of losses {row['largest_loss_difference']:.1g}",
+          flush=True)
 
 
 def main() -> None:
@@ -134,11 +169,8 @@ def main() -> None:
         write_features(path, *SHAPES[size])
         for method in options.methods or METHODS:
             found = run(method, size, options.steps, options.threads, path)
-            rows[method] = row = summary(method, size, found, options.threads) | {"environment": describe()}
-            ratio = "no ratio, too slow a baseline" if row["ratio"] is None else f"ratio {row['ratio']:.2f}"
-            print(f"{NAMES[method]}: {row['seconds']:.2f} s a step, released {row['baseline_seconds']:.2f} s, "
-                  f"{ratio} (target {row['target']}); memory {found['ours']['bytes'] / 1e9:.2f} GB, released "
-                  f"{found['released']['bytes'] / 1e9:.2f} GB", flush=True)
+            rows[method] = summary(method, size, found, options.threads) | {"environment": describe()}
+            show(rows[method])
             if not options.quick:
                 save_json(options.output, {"rows": list(rows.values())}, indent=1)
 

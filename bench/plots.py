@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.growth_training import SWEEPS
 from bench.readme import LABELS
-from bench.report_tables import METHOD_NAMES, RESULTS, SWEEP_NAMES, is_judged, speed_results
+from bench.report_tables import METHOD_NAMES, RESULTS, SWEEP_NAMES, full_width_rows, is_judged, speed_results
 from wtal_fast.files import read_json
 
 COLOURS = {"basnet": "#4477aa", "uncertainty": "#ee6677", "backtal": "#228833"}
@@ -57,6 +57,8 @@ def speed(path: Path) -> None:
     for name, content in speed_results():
         for row in filter(is_judged, content["rows"]):
             groups.setdefault(f"{LABELS.get(name, name)} / {row['baseline']}", []).append(row)
+    for row, part in filter(lambda pair: is_judged(pair[1]), full_width_rows()):
+        groups.setdefault(f"{METHOD_NAMES[row['method']]} training step / {part['against']}", []).append(part)
     figure, axis = pyplot().subplots(figsize=(11, 0.32 * len(groups) + 1.2), layout="constrained")
     for height, rows in enumerate(groups.values()):
         for row in rows:

@@ -10,7 +10,8 @@ import re
 import sys
 from pathlib import Path
 
-from bench.report_tables import METHOD_NAMES, RESULTS, TABLES, head, is_judged, line, speed_results
+from bench.case import FLOOR
+from bench.report_tables import METHOD_NAMES, RESULTS, TABLES, full_width_rows, head, is_judged, line, speed_results
 from wtal_fast.files import read_json, save_text
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +57,9 @@ def speed_table() -> str:
         environments.add(f"{environment['device']}, {environment['threads']} threads, torch {environment['torch']}")
         for row in filter(is_judged, content["rows"]):
             groups.setdefault((LABELS.get(name, name), row["baseline"]), []).append(row)
+    for row, part in filter(lambda pair: is_judged(pair[1]), full_width_rows()):
+        against = FLOOR if part["against"] == "floor" else "released training step, restated"
+        groups.setdefault((f"{METHOD_NAMES[row['method']]} training step", against), []).append(part)
     lines = head("what", "against", "ratio", "target")
     for (label, baseline), rows in groups.items():
         ratios, targets = ([f"{value:.3g}" for value in sorted({row[field] for row in rows})]

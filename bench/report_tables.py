@@ -98,21 +98,34 @@ def memory() -> str:
     return "\n".join(lines)
 
 
-def full_width() -> str:
-    """Both sides in turn at the released widths."""
+def full_width_rows() -> list[tuple[dict, dict]]:
+    """(method's result, one comparison of it) of every full-width run."""
     content = _result("full_width.json")
-    if content is None:
+    return [(row, part) for row in (content or {"rows": []})["rows"] for part in row["rows"]]
+
+
+def full_width() -> str:
+    """Steps at the released widths: times, floors, memory, losses."""
+    rows = list({row["method"]: row for row, _ in full_width_rows()}.values())
+    if not rows:
         return "Not measured yet."
-    lines = head("method", "shape", "steps", "ours", "released, restated", "of the released code's", "ratio", "memory",
-                 "largest difference of losses")
-    for row in content["rows"]:
-        held = [f"{row[side]['bytes'] / 1e9:.2f} GB" for side in ("ours", "released")]
-        lines.append(line(METHOD_NAMES[row["method"]], row["shape"], row["steps"], seconds(row["seconds"]),
-                          seconds(row["baseline_seconds"]), f"{row['of_released']:.2f}",
-                          "none: baseline too slow" if row["ratio"] is None else f"{row['ratio']:.2f}",
-                          f"{held[0]} against {held[1]}", f"{row['largest_loss_difference']:.1g}"))
-    places = dict.fromkeys(_place(row["environment"]) for row in content["rows"])
+    lines = head("method", "of ours", "against", "theirs", "ours", "ratio", "target")
+    for row, part in full_width_rows():
+        lines.append(line(METHOD_NAMES[row["method"]], part["what"], part["against"] + _validity_of_step(row, part),
+                          seconds(row["seconds"][part["against"]]), seconds(row["seconds"][part["what"]]),
+                          "none" if part["ratio"] is None else f"{part['ratio']:.2f}", _target(part)))
+    lines += ["", *head("method", "shape", "steps", "memory, ours", "ours, bf16", "released, restated", "ratio",
+                        "difference of fp32 losses")]
+    for row in rows:
+        held = [f"{row['bytes'][side] / 1e9:.2f} GB" for side in ("ours", "ours, bf16", "released")]
+        lines.append(line(METHOD_NAMES[row["method"]], row["shape"], row["steps"], *held, f"{row['bytes_ratio']:.2f}",
+                          f"{row['largest_loss_difference']:.1g}"))
+    places = dict.fromkeys(_place(row["environment"]) for row in rows)
     return "\n".join(["; ".join(places) + ".", "", *lines])
+
+
+def _validity_of_step(row: dict, part: dict) -> str:
+    return _validity(row) if part["against"] == "released" else ""
 
 
 def growth() -> str:

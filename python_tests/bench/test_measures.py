@@ -30,7 +30,9 @@ def test_full_width_run_trains_both_sides_on_equal_batches(tmp_path):
     full_width.write_features(path, *full_width.SHAPES["tiny"])
     found = full_width.run("backtal", "tiny", steps=2, threads=1, path=path)
     row = full_width.summary("backtal", "tiny", found, threads=1)
-    assert row["steps"] == 2 and row["largest_loss_difference"] < full_width.SAME_LOSS and row["ratio"] > 0
+    assert row["steps"] == 2 and row["largest_loss_difference"] < full_width.SAME_LOSS
+    assert [part["target"] for part in row["rows"]] == [3.0, 0.8, 11.0, 0.65]
+    assert all(part["ratio"] > 0 for part in row["rows"]) and row["bytes"]["ours"] > 0
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -13,6 +14,7 @@ from bench.case import FLOOR, Case, Plan, compiled
 from bench.environment import has_amx
 from bench.floors import product_floor
 from bench.released.backtal import attention_conv1d, similarity
+from bench.released.layers import SLOPE
 from wtal_fast import ops
 
 SAME_SUMS = {"rtol": 1e-5, "atol": 1e-6}  # float32 sums in another order
@@ -21,6 +23,7 @@ BFLOAT16 = {"rtol": 5e-2, "atol": 5e-2}  # bfloat16 against float32, values of t
 TOPK, SORT = "torch.topk(sorted=False).mean, better layout", "sort and slice (released BaS-Net)"
 GATHER = "sort and gather (released UM)"
 EAGER, COMPILED = "PyTorch eager", "torch.compile of the eager spelling"
+BRANCHES = "released AttentionConv1d of both branches, restated"
 CONV, COSINES = "released AttentionConv1d, restated, fp32", "released cosines, restated"
 
 
@@ -158,6 +161,30 @@ def affinity_conv1d(plan: Plan) -> Iterator[Case]:
                SAME_PRODUCTS, {}, floor=floor(dtype=torch.float32))
 
 
+def two_branch_conv1d(plan: Plan) -> Iterator[Case]:
+    """BackTAL's first layer on the features and on the suppressed features; the features need no gradient."""
+    batch, steps, width = plan.pick(tiny=(2, 12, 8), quick=(4, 200, 256), full=(16, 750, 2048))
+    x, foreground = draw(batch, steps, width, plan=plan), draw(batch, steps, plan=plan, seed=3).sigmoid()
+    affinity = draw(batch, steps, 3, plan=plan, seed=1).tanh()
+    weight = draw(width, width, 3, plan=plan, seed=2) / (3 * width) ** 0.5
+    by_channel = x.transpose(1, 2).contiguous()
+
+    def ours(foreground: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
+        return ops.two_branch_conv1d(x, foreground, weight, None, affinity, "official", SLOPE)
+
+    def released(foreground: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
+        inputs = (by_channel, by_channel * foreground.unsqueeze(1))
+        outputs = [attention_conv1d(each, affinity.transpose(1, 2), weight) for each in inputs]
+        return torch.nn.functional.leaky_relu(torch.stack(outputs), SLOPE).transpose(2, 3)
+
+    for kind, timed, products in (("forward", partial, 1), ("forward and backward", gradient_too, 2)):
+        floor = product_floor(batch * steps, 3 * width, width, torch.float32, plan.device)
+        yield Case(f"two_branch_conv1d {kind}, float32, B={batch}, T={steps}, {width}->{width}, h=3",
+                   timed(ours, foreground, affinity, weight),
+                   {BRANCHES: [timed(released, foreground, affinity, weight)]},
+                   SAME_PRODUCTS, {}, backends=("reference",), floor=replace(floor, share=products * floor.share))
+
+
 def _released_conv(x: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
     return attention_conv1d(x, affinity, weight).transpose(1, 2)
 
@@ -168,4 +195,4 @@ def _released_by_time(x: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
 
 CASES: dict[str, Callable[[Plan], Iterator[Case]]] = {
     "topk_mean": topk_mean, "topk_select_mean": topk_select_mean, "local_affinity": local_affinity,
-    "affinity_conv1d": affinity_conv1d}
+    "affinity_conv1d": affinity_conv1d, "two_branch_conv1d": two_branch_conv1d}

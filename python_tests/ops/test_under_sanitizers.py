@@ -43,7 +43,7 @@ def built(folder) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def tested(folder, *words: str) -> subprocess.CompletedProcess:
+def run_tests(folder, *words: str) -> subprocess.CompletedProcess:
     """pytest in `folder` with the sanitizers' libraries loaded first; without libstdc++ there, exceptions end it."""
     libraries = [subprocess.run(["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout
                  for name in ("libasan.so", "libubsan.so", "libstdc++.so")]
@@ -63,7 +63,7 @@ def sanitized(tmp_path_factory):
 
 @pytest.mark.slow
 def test_ops_under_sanitizers(sanitized):
-    done = tested(sanitized, *TESTS, "-k", LEFT_OUT)
+    done = run_tests(sanitized, *TESTS, "-k", LEFT_OUT)
     assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-6000:])
     assert int(done.stdout.rpartition(" passed")[0].split()[-1]) > 500, done.stdout[-300:]
 
@@ -79,5 +79,5 @@ def test_an_overflow_in_a_kernel_is_found(sanitized, tmp_path):
     assert text.count(loop) == 1
     source.write_text(text.replace(loop, loop.replace("j < length", "j <= length")), encoding="utf-8")
     built(folder)
-    done = tested(folder, "python_tests/ops/test_segment_ops.py", "-k", "Propose and independent")
+    done = run_tests(folder, "python_tests/ops/test_segment_ops.py", "-k", "Propose and independent")
     assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr

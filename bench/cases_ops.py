@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -58,7 +59,7 @@ def topk_mean(plan: Plan) -> Iterator[Case]:
 def _topk_mean(plan: Plan, shape: tuple[int, int, int], dtype: torch.dtype, judged: bool) -> Iterator[Case]:
     batch, steps, classes = shape
     k = steps // 8
-    by_time = draw(*shape, plan=plan, dtype=dtype)
+    by_time = _untied(shape, k, plan).to(dtype)
     layouts = {1: by_time, 2: by_time.transpose(1, 2).contiguous()}
     tolerance = SAME_SUMS if dtype == torch.float32 else {"rtol": 2e-2, "atol": 1e-2}
     sort = f"sort and slice, (16, {steps}, 21)"
@@ -73,6 +74,8 @@ def _topk_mean(plan: Plan, shape: tuple[int, int, int], dtype: torch.dtype, judg
              COMPILED: [partial(compiled(partial(baselines.topk_then_mean, k=k, dim=dim)), scores)]},
             tolerance, {TOPK: 6.0 if dim == 1 else 8.0} if judged else {}, backends=("reference",),
             released={TOPK: topk, SORT: sort} if judged else {})
+        if dtype != torch.float32:
+            continue  # short floats tie, and torch.topk says not which of equal scores it takes
         # The gradients are compared as views [B, T, C], whatever the layout.
         theirs = [partial(_by_time, gradient_too(partial(baselines.topk_then_mean, k=k, dim=axis), each), axis)
                   for axis, each in layouts.items()]
@@ -80,6 +83,15 @@ def _topk_mean(plan: Plan, shape: tuple[int, int, int], dtype: torch.dtype, judg
             f"topk_mean forward and backward, {name}",
             partial(_by_time, gradient_too(partial(_mean, k=k, dim=dim), scores), dim), {TOPK: theirs},
             tolerance, {TOPK: 6.0} if judged else {})
+
+
+def _untied(shape: tuple[int, int, int], k: int, plan: Plan) -> Tensor:
+    """Scores [B, T, C] whose k-th largest is no other's equal, so that all agree on what is taken."""
+    for seed in itertools.count():
+        scores = draw(*shape, plan=plan, seed=seed)
+        best = scores.topk(k + 1, 1).values  # [B, k + 1, C]
+        if bool((best[:, k - 1] > best[:, k]).all()):
+            return scores
 
 
 def _mean(scores: Tensor, k: int, dim: int) -> Tensor:

@@ -11,14 +11,24 @@ import sys
 from pathlib import Path
 
 from bench.case import FLOOR
-from bench.report_tables import METHOD_NAMES, RESULTS, TABLES, full_width_rows, head, is_judged, line, speed_results
+from bench.report_tables import (
+    METHOD_NAMES,
+    RESULTS,
+    TABLES,
+    full_width_rows,
+    head,
+    is_judged,
+    line,
+    number,
+    speed_results,
+)
 from wtal_fast.files import read_json, save_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "data.md")
 LABELS = {f"step_{method}": f"{name} training step" for method, name in METHOD_NAMES.items()} | {
     "sampling_indices": "snippets of a batch", "sampling_gather": "features of a batch", "detection_map": "mAP",
-    "localize": "localization of 210 videos"}
+    "evaluate_process": "`wtal-fast evaluate`, whole process", "localize": "localization of 210 videos"}
 
 
 def quality_table() -> str:
@@ -62,7 +72,7 @@ def speed_table() -> str:
         groups.setdefault((f"{METHOD_NAMES[row['method']]} training step", against), []).append(part)
     lines = head("what", "against", "ratio", "target")
     for (label, baseline), rows in groups.items():
-        ratios, targets = ([f"{value:.3g}" for value in sorted({row[field] for row in rows})]
+        ratios, targets = ([number(value) for value in sorted({row[field] for row in rows})]
                            for field in ("ratio", "target"))
         lines.append(line(label, baseline, _span(ratios), _span(targets)))
     return "\n".join(["Their median time over ours, interleaved runs on " + "; ".join(sorted(environments))

@@ -79,10 +79,15 @@ def _band(row: dict, field: str) -> str:
     return f"{seconds(row[field])} ({low} to {high})"
 
 
+def number(value: float) -> str:
+    """Three digits, all those before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _target(row: dict) -> str:
     if not row["target"]:
         return ""
-    return f"{row['target']:.3g}" + ("" if row.get("judged", True) else ", on machines with AMX")
+    return number(row["target"]) + ("" if row.get("judged", True) else ", on machines with AMX")
 
 
 def memory() -> str:

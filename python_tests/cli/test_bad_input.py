@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import wtal_fast
+from python_tests.conftest import ROOT
 from python_tests.engine.tiny import overrides, words, write_folder
 from wtal_fast.cli.main import run
 from wtal_fast.models.uncertainty import UncertaintyModel
@@ -277,3 +278,15 @@ def test_the_installed_command_and_evaluate_without_torch(data, tmp_path):
                             capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "average" in result.stdout
+
+
+def test_a_warning_is_one_line_of_words(tmp_path):
+    truth = {"database": {"a": {"subset": "test", "annotations": [{"segment": [0, 1], "label": "wave"}]}}}
+    found = {"results": {"b": [{"segment": [0, 1], "label": "wave", "score": 1.0}]}}
+    for name, content in (("gt.json", truth), ("found.json", found)):
+        (tmp_path / name).write_text(json.dumps(content))
+    command = [sys.executable, "-m", "wtal_fast", "evaluate", "found.json", "gt.json", "--subset", "test"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0
+    assert done.stderr == "warning: counted as false positives 1 detections of 1 videos that are not annotated\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -55,6 +56,11 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
-    """Runs the command line of this process and exits with its code."""
+    """Runs the command line of this process, with warnings in words only, and exits with its code."""
+    warnings.showwarning = _show_warning
     sys.exit(run())

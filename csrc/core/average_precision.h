@@ -28,6 +28,8 @@ struct ByClass {
   }
 };
 
+inline constexpr int64_t kAhead = 8;  // detections: about the time of one access to memory
+
 // A detection that claims an instance at some thresholds; `rank` detections of its class are better.
 struct Hit {
   int64_t rank;
@@ -97,8 +99,15 @@ void average_precision(const PredictionsAndInstances& data, const double* thresh
         for (size_t q = 0; q < block.size(); ++q) block[q] = thresholds[ascending[first + q]];
         instances.release(block);
         hits.clear();
+        const auto row_of = [&](int64_t rank) { return rows[order[std::min(rank, count - 1)] & kPosition]; };
         for (int64_t rank = 0; rank < count; ++rank) {
-          const int64_t row = rows[order[rank] & kPosition];
+          // Score order jumps through large arrays: what comes next is fetched while this detection is matched.
+          __builtin_prefetch(rows + (order[std::min(rank + 4 * detail::kAhead, count - 1)] & kPosition));
+          const int64_t later = row_of(rank + 2 * detail::kAhead);
+          __builtin_prefetch(data.pred_segments + 2 * later);
+          __builtin_prefetch(data.pred_groups + later);
+          instances.prefetch(data.pred_groups[row_of(rank + detail::kAhead)] / classes);
+          const int64_t row = row_of(rank);
           const double* segment = data.pred_segments + 2 * row;
           const uint64_t claimed = instances.claim(data.pred_groups[row] / classes, segment[0], segment[1]);
           if (claimed) hits.push_back({rank, claimed});

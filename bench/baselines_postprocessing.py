@@ -91,6 +91,12 @@ def compiled_nms(planar: bool = False) -> Callable[[Tensor, Tensor, float, list[
     return nms
 
 
+def broadcast_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Overlap [N, M] of segments a [N, 2] and b [M, 2] in their own dtype, as evaluators in PyTorch spell it."""
+    shared = (torch.minimum(a[:, None, 1], b[:, 1]) - torch.maximum(a[:, None, 0], b[:, 0])).clamp(min=0)  # [N, M]
+    return shared / ((a[:, 1] - a[:, 0])[:, None] + (b[:, 1] - b[:, 0]) - shared)
+
+
 def matrix_nms(segments: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """NMS of one group in plain PyTorch: the matrix of all overlaps, then one row of it for each kept segment."""
     order = scores.argsort(descending=True, stable=True)

@@ -19,6 +19,8 @@ from wtal_fast.structures import Annotations, CASOutput, Detections, FeatureBatc
 
 SAME_INDICES = {"rtol": 0, "atol": 0}
 SAME_NUMBERS = {"rtol": 1e-9, "atol": 1e-9}  # float64 sums in another order
+ONE_ROUNDING = {"rtol": 1e-6, "atol": 1e-7}  # float32 arithmetic against float64, rounded once
+BROADCAST = "plain PyTorch, broadcast"
 NUMPY_NMS, SCALAR_NMS = "NumPy (released BackTAL)", "scalar C++ (as ActionFormer), one call a group"
 TORCHVISION_NMS, MATRIX_NMS = "C++ on boxes (as torchvision), one call a group", "plain PyTorch, matrix of overlaps"
 RELEASED_NAMES = {"basnet": "BaS-Net", "uncertainty": "UM", "backtal": "BackTAL"}
@@ -54,6 +56,18 @@ def temporal_nms(plan: Plan) -> Iterator[Case]:
                    targets.get(len(start), {NUMPY_NMS: 50, SCALAR_NMS: 4}),
                    released={} if (count, groups) != (2000, 1) else {
                        NUMPY_NMS: "NMS of BackTAL in NumPy, n=2000", SCALAR_NMS: "NMS of ActionFormer in C++, n=2000"})
+
+
+def temporal_iou(plan: Plan) -> Iterator[Case]:
+    """Every segment with every other, float32 of multiples of 1/1024 s, as label assignment of a large video asks."""
+    for rows, columns in plan.pick(tiny=((20, 7),), quick=((1000, 1000),),
+                                   full=((20, 200), (1000, 1000), (20_000, 1000))):
+        draw = np.random.default_rng(0)
+        start = draw.random(rows + columns) * 150
+        bounds = np.stack([start, start + draw.uniform(1, 20, len(start))], axis=1)
+        one, other = torch.from_numpy(np.round(bounds * 1024) / 1024).float().split([rows, columns])
+        yield Case(f"temporal_iou, {rows:,} x {columns:,}", partial(ops.temporal_iou, one, other),
+                   {BROADCAST: [partial(baselines.broadcast_iou, one, other)]}, ONE_ROUNDING, {})
 
 
 def simulated_truth(draw: np.random.Generator, videos: int, classes: int, per_video: int = 16) -> Annotations:
@@ -147,4 +161,4 @@ def localize_cases(plan: Plan) -> Iterator[Case]:
         yield localize_case(method, plan.pick(tiny=3, quick=40, full=210), plan.pick(tiny=40, quick=750, full=750))
 
 
-CASES = {"temporal_nms": temporal_nms, "localize": localize_cases}
+CASES = {"temporal_iou": temporal_iou, "temporal_nms": temporal_nms, "localize": localize_cases}

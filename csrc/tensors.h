@@ -28,6 +28,13 @@ inline NumberType number_type(const Tensor& tensor) {
   }
 }
 
+// As torch.promote_types does for floating-point numbers.
+inline ScalarType promoted(const Tensor& a, const Tensor& b) {
+  if (a.scalar_type() == b.scalar_type()) return a.scalar_type();
+  const bool wide = a.scalar_type() == ScalarType::Double || b.scalar_type() == ScalarType::Double;
+  return wide ? ScalarType::Double : ScalarType::Float;
+}
+
 // A contiguous int64 vector of `size` entries on the device of `like`.
 inline Tensor index_vector(const Tensor& tensor, int64_t size, const Tensor& like) {
   STD_TORCH_CHECK(tensor.scalar_type() == ScalarType::Long && tensor.dim() == 1 && tensor.size(0) == size &&

@@ -12,9 +12,10 @@
 
 namespace wtal {
 
-// An uninitialised tensor of the type and device of `like`.
-inline Tensor large_tensor(const Tensor& like, std::initializer_list<int64_t> sizes) {
-  Tensor tensor = torch::stable::new_empty(like, sizes);
+// An uninitialised tensor on the device of `like`, of its type where no other is named.
+inline Tensor large_tensor(const Tensor& like, std::initializer_list<int64_t> sizes,
+                           std::optional<ScalarType> type = std::nullopt) {
+  Tensor tensor = torch::stable::new_empty(like, sizes, type);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t kHugePage = uintptr_t(1) << 21;
   const uintptr_t begin = uintptr_t(tensor.mutable_data_ptr());

@@ -7,13 +7,6 @@ namespace {
 
 using namespace wtal;
 
-// As torch.promote_types does for floating-point numbers.
-ScalarType promoted(const Tensor& a, const Tensor& b) {
-  if (a.scalar_type() == b.scalar_type()) return a.scalar_type();
-  const bool wide = a.scalar_type() == ScalarType::Double || b.scalar_type() == ScalarType::Double;
-  return wide ? ScalarType::Double : ScalarType::Float;
-}
-
 template <typename Number>
 void launch_pairs(Sequence& sequence, const Tensor& a, const Tensor& b, Tensor& result) {
   const int64_t b_count = b.size(0), pairs = a.size(0) * b_count;

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from python_tests.conftest import ROOT
 from python_tests.ops import segment_oracles as oracle
 from python_tests.ops.op_battery import OpBattery, Sample, laid_out, product
 from wtal_fast import ops
@@ -74,7 +73,7 @@ SUPPRESSION_ERRORS = {
 
 class TestTemporalIou(OpBattery):
     function = staticmethod(ops.temporal_iou)
-    kernels_of = ("temporal_iou",) if (ROOT / "csrc/cpu/temporal_iou.cpp").exists() else ()
+    kernels_of = ("temporal_iou",)
 
     def samples(self):
         return [Sample(f"{n} by {m}", (random_rows(n, 1, 0)[0], random_rows(m, 1, 1)[0]))

@@ -52,3 +52,16 @@ def test_equals_the_oracle_and_is_symmetric(dtype):
 def test_non_contiguous_input():
     wide = torch.tensor([[0.0, 99, 2], [1, 99, 5]])
     assert torch.equal(temporal_iou(wide[:, ::2], wide[:, ::2]), temporal_iou(wide[:, ::2].contiguous(), wide[:, ::2]))
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 9000), (3, 4097), (700, 5), (0, 4096), (33, 0)])
+@pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float64", "float32"), ("float16", "bfloat16"),
+                                    ("bfloat16", "bfloat16"), ("float16", "float32")], ids="-".join)
+def test_equals_the_reference_to_the_last_bit(dtypes, rows, columns):
+    draw = torch.Generator().manual_seed(rows)
+    a, b = (torch.rand(count, 2, generator=draw, dtype=torch.float64).mul(30).to(getattr(torch, name))
+            for count, name in zip((rows, columns), dtypes, strict=True))  # half of them end before they start
+    result = temporal_iou(a, b)
+    with use_backend("reference"):
+        expected = temporal_iou(a, b)
+    assert result.dtype == expected.dtype and torch.equal(result, expected)

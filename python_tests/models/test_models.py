@@ -250,3 +250,14 @@ def test_both_branches_equal_one_after_the_other(model):
         gradients.append([*outputs, *(parameter.grad.clone() for parameter in network.parameters())])
     for value, wanted in zip(*gradients, strict=True):
         torch.testing.assert_close(value, wanted, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("model", "variant"), VARIANTS, ids=IDS)
+def test_autocast_keeps_what_is_ranked_or_compared_in_float32(model, variant, training):
+    """Only hidden features are bfloat16: scores, foreground, embedding and magnitude would tie in it."""
+    network = build(model, variant).float().train(training)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = tensors(network(features(2, 12, 6).float()))
+    assert {name: value.dtype for name, value in found.items()} == {
+        name: torch.bfloat16 if name == "features" else torch.float32 for name in found}

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from wtal_fast.models.layers import (
     LEAKY_SLOPE,
     FilterModule,
+    OutputConv,
     ShardedDropout,
     TemporalConv,
     activate_branches,
     check_input,
+    magnitudes,
     padding_mask,
     pooled_snippets,
     widths,
@@ -40,7 +42,7 @@ class EmbeddingModule(nn.Module):
     def __init__(self, feature_dim: int, hidden_dim: int, embedding_dim: int):
         super().__init__()
         self.conv_1 = TemporalConv(feature_dim, hidden_dim, 3)
-        self.conv_2 = TemporalConv(hidden_dim, embedding_dim, 3)
+        self.conv_2 = OutputConv(hidden_dim, embedding_dim, 3)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
         hidden = zero_padding(F.leaky_relu(self.conv_1(x), LEAKY_SLOPE, inplace=True), padding)
@@ -85,7 +87,7 @@ class ClassifierModule(nn.Module):
 
     def __init__(self, hidden_dim: int, num_outputs: int):
         super().__init__()
-        self.conv = TemporalConv(hidden_dim, num_outputs, 1, bias=False)
+        self.conv = OutputConv(hidden_dim, num_outputs, 1, bias=False)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:
         return zero_padding(self.conv(x), padding)
@@ -139,7 +141,7 @@ class BackTAL(nn.Module):
         first, last = self.base_module(x * foreground.unsqueeze(-1), affinity, padding)
         cas = self.classifier_module(last, padding)  # [B, T, C+1]
         video = topk_mean(cas, k, lengths)
-        magnitude = torch.linalg.vector_norm(first, dim=-1)  # [B, T]
+        magnitude = magnitudes(first)  # [B, T]
         return CASOutput(cas, video, foreground=foreground, embedding=embedding, magnitude=magnitude, features=first)
 
     @classmethod

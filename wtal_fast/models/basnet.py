@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wtal_fast.models.layers import (
     LEAKY_SLOPE,
     FilterModule,
+    OutputConv,
     ShardedDropout,
     TemporalConv,
     activate_branches,
@@ -37,7 +38,7 @@ class CASModule(nn.Module):
         super().__init__()
         self.conv_1 = nn.Sequential(TemporalConv(feature_dim, hidden_dim, 3), leaky_relu())
         self.conv_2 = nn.Sequential(TemporalConv(hidden_dim, hidden_dim, 3), leaky_relu())
-        self.conv_3 = nn.Sequential(TemporalConv(hidden_dim, num_outputs, 1, bias=False))
+        self.conv_3 = nn.Sequential(OutputConv(hidden_dim, num_outputs, 1, bias=False))
         self.dropout = ShardedDropout(dropout)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> Tensor:

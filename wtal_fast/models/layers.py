@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,19 @@ class TemporalConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         return affinity_conv1d(x, None, self.weight, self.bias)
+
+
+class OutputConv(TemporalConv):
+    """The last, narrow convolution of a module, computed in the dtype of its weights under autocast too.
+
+    What it returns is ranked, thresholded, compared or fed to a softmax, sigmoid or cosine: bfloat16 has 128 steps
+    from one power of two to the next, so neighbours would tie. With few filters it costs next to nothing.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        device = x.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+            return super().forward(x.to(self.weight.dtype))
 
 
 def leaky_relu() -> nn.LeakyReLU:
@@ -73,7 +88,7 @@ class FilterModule(nn.Module):
     def __init__(self, feature_dim: int, filter_dim: int):
         super().__init__()
         self.conv_1 = nn.Sequential(TemporalConv(feature_dim, filter_dim, 1), leaky_relu())
-        self.conv_2 = nn.Sequential(TemporalConv(filter_dim, 1, 1), nn.Sigmoid())
+        self.conv_2 = nn.Sequential(OutputConv(filter_dim, 1, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv_2(self.conv_1(x)).squeeze(2)
@@ -95,6 +110,11 @@ def padding_mask(lengths: Tensor | None, num_snippets: int) -> Tensor | None:
     if lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool((lengths == num_snippets).all()):
         return None
     return torch.arange(num_snippets, device=lengths.device) >= lengths[:, None]
+
+
+def magnitudes(features: Tensor) -> Tensor:
+    """Norm [B, T] of each row of [B, T, H], at least in float32: it ranks snippets."""
+    return torch.linalg.vector_norm(features, dim=-1, dtype=torch.promote_types(features.dtype, torch.float32))
 
 
 def zero_padding(x: Tensor, padding: Tensor | None) -> Tensor:

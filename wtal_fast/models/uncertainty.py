@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from wtal_fast.models.layers import (
+    OutputConv,
     ShardedDropout,
     TemporalConv,
     check_input,
     divided_snippets,
+    magnitudes,
     padding_mask,
     widths,
     zero_padding,
@@ -27,7 +29,7 @@ class CASModule(nn.Module):
     def __init__(self, feature_dim: int, hidden_dim: int, num_classes: int, dropout: float):
         super().__init__()
         self.conv = nn.Sequential(TemporalConv(feature_dim, hidden_dim, 3), nn.ReLU(inplace=True))
-        self.classifier = nn.Sequential(TemporalConv(hidden_dim, num_classes, 1, bias=False))
+        self.classifier = nn.Sequential(OutputConv(hidden_dim, num_classes, 1, bias=False))
         self.dropout = ShardedDropout(dropout)
 
     def forward(self, x: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -58,7 +60,7 @@ class UncertaintyModel(nn.Module):
         num_snippets = features.shape[1]
         padding = padding_mask(lengths, num_snippets)
         embedded, cas = self.cas_module(zero_padding(features, padding), padding)
-        magnitude = torch.linalg.vector_norm(embedded, dim=-1)  # [B, T]
+        magnitude = magnitudes(embedded)  # [B, T]
         mask = None
         if self.training and self.selection_dropout.p > 0:
             mask = self.selection_dropout(torch.ones_like(magnitude))

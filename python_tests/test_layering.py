@@ -18,11 +18,12 @@ PYTHON = [ROOT / "setup.py", *sorted(path for folder in FOLDERS for path in (ROO
 NATIVE = sorted(path for suffix in ("h", "cuh", "cpp", "cu") for path in (ROOT / "csrc").rglob(f"*.{suffix}"))
 
 # The part of the package a module belongs to -> the parts it may import. A part is a folder or a module of wtal_fast.
-BASE = {"errors", "files", "structures", "ranges", "config", "preset_files"}
+BASE = {"errors", "seals", "files", "structures", "ranges", "config", "preset_files"}
 MIDDLE = {"models", "losses", "data", "localization", "evaluation"}
 MAY_IMPORT = {
     "errors": set(),
-    "files": {"errors"},
+    "seals": {"errors"},
+    "files": {"errors", "seals"},
     "structures": {"errors"},
     "ranges": set(),
     "config": BASE,
@@ -41,7 +42,8 @@ MAY_IMPORT = {
 CORE_DEPENDENCIES = {"torch", "numpy", "typer", "pydantic", "yaml", "rich", "safetensors", "jinja2"}
 EXTRAS = {"matplotlib", "av", "starlette", "uvicorn", "h5py", "tensorboard", "triton", "ray"}
 LIGHT = [
-    "wtal_fast", "wtal_fast.structures", "wtal_fast.errors", "wtal_fast.files", "wtal_fast.ranges", "wtal_fast.config",
+    "wtal_fast", "wtal_fast.structures", "wtal_fast.errors", "wtal_fast.seals", "wtal_fast.files", "wtal_fast.ranges",
+    "wtal_fast.config",
     "wtal_fast.data", "wtal_fast.data.annotations", "wtal_fast.evaluation", "wtal_fast.cli", "wtal_fast.cli.main",
 ]
 
@@ -142,7 +144,8 @@ def test_imports_are_read_in_every_spelling(tmp_path, monkeypatch):
 def test_only_declared_dependencies(path):
     """Extras are imported inside the function that needs them, never with the module."""
     allowed = CORE_DEPENDENCIES | {"wtal_fast"} | set(sys.stdlib_module_names)
-    if part_of(path) in ("ops", "models", "losses", "localization", "evaluation", "errors", "files", "structures"):
+    if part_of(path) in ("ops", "models", "losses", "localization", "evaluation", "errors", "seals", "files",
+                         "structures"):
         allowed -= CORE_DEPENDENCIES - {"torch", "numpy"}
     if part_of(path) == "evaluation":
         allowed -= {"torch"}

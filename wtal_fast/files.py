@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wtal_fast.errors import InputError
+from wtal_fast.seals import check_seal, sealed_json
 
 MAX_JSON_BYTES = 512 * 2**20  # the largest public file (ActivityNet 1.3 detections) is about 200 MB
 MAX_JSON_DEPTH_HINT = "flatten the file: annotations and detections need six levels"
@@ -54,14 +55,17 @@ def save_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def save_json(path: str | os.PathLike, value, indent: int | None = None) -> None:
-    """Writes `value` as strict JSON (NaN and Infinity are refused) atomically."""
-    save_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+def save_json(path: str | os.PathLike, value, indent: int | None = None, sealed: bool = False) -> None:
+    """Writes `value` as strict JSON (NaN and Infinity are refused) atomically. sealed: an object, with a last key
+    "file_sha256" (wtal_fast.seals)."""
+    text = json.dumps(value, indent=indent, allow_nan=False)
+    save_text(path, sealed_json(text) if sealed else text + "\n")
 
 
-def read_json(path: str | os.PathLike):
+def read_json(path: str | os.PathLike, sealed: bool = False):
     """Parses a JSON file strictly. A byte order mark is allowed; NaN, infinite numbers, duplicate keys, other
-    encodings, over-deep nesting and files above MAX_JSON_BYTES raise InputError naming the file."""
+    encodings, over-deep nesting and files above MAX_JSON_BYTES raise InputError naming the file. A seal at its end is
+    checked, and not part of the value; sealed: there must be one."""
     path = Path(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing there"
@@ -69,7 +73,12 @@ def read_json(path: str | os.PathLike):
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:
         raise InputError(path, expected=f"at most {MAX_JSON_BYTES} bytes", found=f"{size} bytes", fix="split the file")
-    return parse_json(path.read_bytes(), path)
+    content = path.read_bytes()
+    has_seal = check_seal(content, path, needed=sealed)
+    value = parse_json(content, path)
+    if has_seal:
+        del value["file_sha256"]
+    return value
 
 
 def parse_json(content: bytes, source: str | os.PathLike):

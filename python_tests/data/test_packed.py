@@ -9,9 +9,10 @@ import torch
 from safetensors.numpy import load_file
 
 from wtal_fast.data.packed import packed_features
-from wtal_fast.data.packed_index import INDEX_NAME, is_packed, open_packed, signed
+from wtal_fast.data.packed_index import INDEX_NAME, is_packed, open_packed
 from wtal_fast.data.packed_writer import PackWriter
 from wtal_fast.errors import InputError
+from wtal_fast.files import save_json
 
 STREAMS = [("rgb", 3), ("flow", 2)]
 PLAN = {"source": "somewhere"}
@@ -127,8 +128,8 @@ def test_cuts_and_flips_are_never_silently_wrong(tmp_path, name):
     index = pack(tmp_path / "pack", files={"gt.json": b'{"database": {}}'})
     sound, path = read_all(index.folder), index.folder / name
     content, random = path.read_bytes(), np.random.default_rng(0)
-    damages = [content[:cut] for cut in random.integers(0, len(content), 75)]
-    damages += [flipped(content, bit) for bit in random.integers(0, 8 * len(content), 75)]
+    damages = [content[:cut] for cut in random.integers(0, len(content), 300)]
+    damages += [flipped(content, bit) for bit in random.integers(0, 8 * len(content), 300)]
     silent = 0
     for damage in damages:
         path.write_bytes(damage)
@@ -138,15 +139,15 @@ def test_cuts_and_flips_are_never_silently_wrong(tmp_path, name):
             assert str(path) in str(error)
             continue
         assert read_all(index.folder) == sound
-    assert silent <= 1  # a cut of the last line's end leaves the index whole
+    assert silent <= 4  # a cut of the last newline leaves the index whole
 
 
 def hostile(change):
     def write(folder):
         content = json.loads((folder / INDEX_NAME).read_text())
-        content.pop("sha256")
+        content.pop("file_sha256")
         change(content)
-        (folder / INDEX_NAME).write_text(signed(content))
+        save_json(folder / INDEX_NAME, content, sealed=True)
     return write
 
 

@@ -47,7 +47,7 @@ def command(
     print_metrics({"": content})
     print_measures(content, per_class)
     if output is not None:
-        save_json(output, content, indent=1)
+        save_json(output, content, indent=1, sealed=True)
 
 
 def _counts(text: str) -> tuple[int, ...]:

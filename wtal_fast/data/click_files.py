@@ -19,6 +19,7 @@ from wtal_fast.data.formats import read_rows
 from wtal_fast.data.problems import ProblemList
 from wtal_fast.errors import InputError, nearest_name
 from wtal_fast.files import read_json
+from wtal_fast.seals import sealed_json
 
 FORMS = ("backtal", "sfnet", "lacp", "json")
 BACKTAL_HEADER = ["URLID", "URL", "TagID", "Tag", "Start", "End", "Time", "State"]
@@ -170,7 +171,7 @@ def _json_text(rows: list[tuple[str, float, int]], names: Sequence[str]) -> str:
     videos: dict[str, list] = {}
     for video, seconds, number in rows:
         videos.setdefault(video, []).append({"seconds": seconds, "label": names[number]})
-    return json.dumps({"format": JSON_FORMAT, "clicks": videos}, indent=1, allow_nan=False) + "\n"
+    return sealed_json(json.dumps({"format": JSON_FORMAT, "clicks": videos}, indent=1, allow_nan=False))
 
 
 def _json_rows(path: Path, problems: ProblemList) -> list[ClickRow]:

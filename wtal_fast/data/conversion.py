@@ -290,14 +290,14 @@ def _claim(output: Path, layout: DataFolder, wanted: Conversion, resume: bool) -
         if not resume:
             raise InputError(output, expected="an empty folder", found="an unfinished conversion", fix="--resume "
                              "finishes it; or choose another --output")
-        if read_json(journal) != plan:
+        if read_json(journal, sealed=True) != plan:
             raise InputError(output, expected="the conversion that was begun here", found="another one",
                              fix="repeat it as it was begun, or choose another --output")
     elif output.exists() and any(output.iterdir()):
         complete = resume and (output / INDEX_NAME).is_file()
         raise InputError(output, expected="an empty folder", found="a finished data set" if complete else "other files",
                          fix="choose another --output")
-    save_json(journal, plan)
+    save_json(journal, plan, sealed=True)
 
 
 def _clicks_folder(to: str, output: Path) -> Path:

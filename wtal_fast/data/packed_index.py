@@ -1,6 +1,6 @@
 """The index of a packed data set: which video lies where in which shard, and the checksums of every byte.
 
-    PACK/index.json                    this index; its own SHA-256 is its last key
+    PACK/index.json                    this index, sealed (wtal_fast.seals)
     PACK/features-00000.safetensors    one tensor [L, D] a video, named by its id, all of one dtype, no gaps
     PACK/gt.json, PACK/<clicks>        small files that travel with the features, their SHA-256 in the index
 
@@ -22,10 +22,10 @@ import numpy as np
 
 from wtal_fast.data.video_ids import check_ids
 from wtal_fast.errors import InputError
+from wtal_fast.files import read_json
 
 INDEX_NAME = "index.json"
 FORMAT = "wtal_fast packed/1"
-MAX_INDEX_BYTES = 256 * 2**20  # a million videos take about 150 MB
 MAX_HEADER_BYTES = 100 * 2**20  # the limit of the safetensors format
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _SHARD_NAME = re.compile(r"features-\d{5,}\.safetensors")
@@ -162,11 +162,6 @@ def open_packed(folder: str | os.PathLike) -> PackedIndex:
     return index
 
 
-def signed(content: dict) -> str:
-    """`content` as JSON with the SHA-256 of the rest as its last key."""
-    return _canonical(content | {"sha256": hashlib.sha256(_canonical(content).encode()).hexdigest()}) + "\n"
-
-
 def read_header(path: Path) -> tuple[int, str, dict]:
     """(bytes before the numbers, their SHA-256, {name: {"dtype", "shape", "data_offsets"}}) of a safetensors file."""
     with open(path, "rb") as file:
@@ -180,25 +175,11 @@ def read_header(path: Path) -> tuple[int, str, dict]:
     return 8 + size, hashlib.sha256(head + text).hexdigest(), header
 
 
-def _canonical(content: dict) -> str:
-    return json.dumps(content, separators=(",", ":"), allow_nan=False)
-
-
 def _read_index(path: Path) -> dict:
     if not path.is_file():
         raise InputError(path, expected="the index of a packed data set", found="nothing there",
                          fix="wtal-fast convert makes one; --resume finishes one that was interrupted")
-    if path.stat().st_size > MAX_INDEX_BYTES:
-        raise InputError(path, expected=f"at most {MAX_INDEX_BYTES} bytes", found=f"{path.stat().st_size}")
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-        digest = content.pop("sha256")
-        whole = hashlib.sha256(_canonical(content).encode()).hexdigest() == digest
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(path, expected="the index of a packed data set", found=f"{type(error).__name__}: {error}",
-                         fix=_DAMAGED) from None
-    if not whole:
-        raise InputError(path, expected="the index that was written", found="another SHA-256", fix=_DAMAGED)
+    content = read_json(path, sealed=True)
     if content.get("format") != FORMAT:
         raise InputError(path, "format", expected=FORMAT, found=ascii(content.get("format"))[:80],
                          fix="update wtal_fast")

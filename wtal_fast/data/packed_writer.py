@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from wtal_fast.data.packed_index import DTYPES, FORMAT, INDEX_NAME, read_header, signed
+from wtal_fast.data.packed_index import DTYPES, FORMAT, INDEX_NAME, read_header
 from wtal_fast.data.video_ids import check_ids
 from wtal_fast.errors import InputError
-from wtal_fast.files import atomic_path, read_json, save_json, save_text
+from wtal_fast.files import atomic_path, read_json, save_json
 
 SHARD_BYTES = 128 * 2**20  # held in memory twice while a shard is written
 _JOURNAL = ".packing"
@@ -47,7 +47,7 @@ class PackWriter:
             raise InputError(self.folder, expected="a folder no other process writes", found="one that does",
                              fix="wait for it or choose another --output") from None
         self._agree_on(json.loads(json.dumps(plan | {"streams": self.streams})))
-        self.parts = [read_json(path) for path in sorted(self._journal.glob("part-*.json"))]
+        self.parts = [read_json(path, sealed=True) for path in sorted(self._journal.glob("part-*.json"))]
         for stale in self.folder.glob(".features-*.tmp"):
             stale.unlink(missing_ok=True)
 
@@ -87,17 +87,17 @@ class PackWriter:
             with atomic_path(self.folder / name) as path:
                 path.write_bytes(content)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        save_text(self.folder / INDEX_NAME, signed({
+        save_json(self.folder / INDEX_NAME, {
             "format": FORMAT, "about": about, "streams": self.streams, "files": digests,
-            "shards": [part["shard"] for part in self.parts], "videos": videos}))
+            "shards": [part["shard"] for part in self.parts], "videos": videos}, sealed=True)
         self._lock.close()
         shutil.rmtree(self._journal)
 
     def _agree_on(self, plan: dict) -> None:
         path = self._journal / "plan.json"
         if not path.exists():
-            save_json(path, plan)
-        elif (old := read_json(path)) != plan:
+            save_json(path, plan, sealed=True)
+        elif (old := read_json(path, sealed=True)) != plan:
             changed = sorted(key for key in old.keys() | plan.keys() if old.get(key) != plan.get(key))
             raise InputError(self.folder, ", ".join(changed), expected="the conversion that was begun here",
                              found="another one", fix="repeat it as it was begun, or choose another --output")
@@ -122,6 +122,6 @@ class PackWriter:
             part["frame_count"].append(int(frame_count))
             part["subset"].append(subset)
             part["sha256"].append(hashlib.sha256(array).hexdigest())
-        save_json(self._journal / f"part-{number:05d}.json", part)
+        save_json(self._journal / f"part-{number:05d}.json", part, sealed=True)
         self.parts.append(part)
         self._waiting = {}

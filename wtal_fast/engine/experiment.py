@@ -53,7 +53,7 @@ def train_folder(preset: str, data: str | os.PathLike, output: str | os.PathLike
     if len(results) == 1 or not processes.is_first:
         return results[0]
     summary = spread(results) | {"clicks": [one.data.clicks for one in configs]}
-    save_json(output / "metrics.json", summary, indent=1)
+    save_json(output / "metrics.json", summary, indent=1, sealed=True)
     return summary
 
 
@@ -122,7 +122,7 @@ def run_experiment(config: Config, train: Dataset, test: Dataset, run: RunFolder
     metrics = {"checkpoint": fitted.selection, "preset": config.preset, "seed": config.train.seed}
     if test.annotations is not None:
         metrics = score(detections, test, config, config.data.test_subset).to_json() | metrics
-    save_json(run.folder / "metrics.json", metrics, indent=1)
+    save_json(run.folder / "metrics.json", metrics, indent=1, sealed=True)
     run.log(f"{fitted.selection}: average mAP {metrics.get('average_map')}, {len(detections)} detections")
     run.close()
     return metrics

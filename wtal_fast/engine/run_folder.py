@@ -6,15 +6,19 @@ import fcntl
 import json
 import os
 import socket
+import warnings
+import zlib
 from pathlib import Path
 
 import yaml
 
 from wtal_fast.config import Config
+from wtal_fast.data.formats import read_yaml
 from wtal_fast.engine.checkpoint import CheckpointFolder
 from wtal_fast.engine.methods import restore_config
 from wtal_fast.errors import InputError
 from wtal_fast.files import save_text
+from wtal_fast.seals import sealed_yaml
 
 FREE = {"data.resident", "train.cuda_graph"}  # settings that change no result: a run may be resumed with others
 
@@ -49,11 +53,7 @@ class RunFolder:
         path = self.folder / "config.yaml"
         if not path.is_file():
             return None
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            found = str(error).splitlines()[0]
-            raise InputError(path, expected="YAML settings", found=found, fix="restore it") from None
+        values = read_yaml(path, "restore it", sealed=True)
         if not isinstance(values, dict):
             raise InputError(path, expected="YAML settings", found=type(values).__name__, fix="restore it")
         return restore_config(values, str(path))
@@ -73,7 +73,8 @@ class RunFolder:
         self._lock.flush()
         for stale in self.folder.glob(".*.tmp"):
             stale.unlink(missing_ok=True)
-        save_text(self.folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        save_text(self.folder / "config.yaml", sealed_yaml(text))
 
     def close(self) -> None:
         if self._lock is not None:
@@ -81,16 +82,21 @@ class RunFolder:
             self._lock = None
 
     def forget_after(self, step: int) -> None:
-        """Drops the rows of metrics.jsonl past `step`: a resumed run writes them again."""
+        """Drops the rows of metrics.jsonl past `step`, which a resumed run writes again, and damaged ones."""
         path = self.folder / "metrics.jsonl"
         if path.is_file():
-            rows = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
-            save_text(path, "".join(row + "\n" for row in rows))
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            steps = [_step_of(line) for line in lines]
+            if None in steps[:-1]:  # the last one may have been cut by a crash
+                warnings.warn(f"{path}: line {steps.index(None) + 1} is damaged and left out", stacklevel=3)
+            kept = [line for line, at in zip(lines, steps, strict=True) if at is not None and at <= step]
+            save_text(path, "".join(line + "\n" for line in kept))
 
     def record(self, row: dict) -> None:
-        """Appends one row to metrics.jsonl."""
+        """Appends one row to metrics.jsonl, with the CRC-32 of the row's text without it as last key."""
+        text = json.dumps(row)
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(f'{text[:-1]}, "crc32": {zlib.crc32(text.encode())}}}\n')
 
     def log(self, line: str) -> None:
         with open(self.folder / "log.txt", "a", encoding="utf-8") as file:
@@ -108,8 +114,9 @@ def flatten(config: Config) -> dict:
     return flat
 
 
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):  # a row cut short by a crash
-        return float("inf")
+def _step_of(line: str) -> int | None:
+    """The step of a row of metrics.jsonl, None where the row is not as it was written."""
+    text, _, checksum = line.rpartition(', "crc32": ')
+    if checksum != f"{zlib.crc32(f'{text}}}'.encode())}}}":
+        return None
+    return json.loads(text + "}")["step"]

@@ -69,8 +69,8 @@ def fit(config: Config, train: Dataset, test: Dataset | None, device, processes:
     if resume and run is not None and run.checkpoints.path("last") is not None:
         _resume(trainer, run, processes)
         best.load(run)
-        if processes.is_first:
-            run.forget_after(trainer.step)
+    if resume and run is not None and processes.is_first:
+        run.forget_after(trainer.step)
     writes = run if processes.is_first else None
     if writes is not None:
         writes.open(config)

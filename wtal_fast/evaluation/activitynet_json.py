@@ -56,7 +56,8 @@ def read_detections(path: str | os.PathLike | dict, class_names: Sequence[str] |
 
 def write_detections(path: str | os.PathLike, detections: Detections) -> None:
     """Writes `detections` atomically; every video gets a list, empty where it has none, by falling score
-    (equal scores: the lower index first)."""
+    (equal scores: the lower index first). Sealed by a key "file_sha256": evaluators ignore keys that they do
+    not ask for."""
     results = {video: [] for video in detections.video_ids}
     order = np.argsort(-detections.scores, kind="stable")
     rows = zip(detections.segments[order].tolist(), detections.scores[order].tolist(),
@@ -64,7 +65,7 @@ def write_detections(path: str | os.PathLike, detections: Detections) -> None:
     for segment, score, label, video in rows:
         results[detections.video_ids[video]].append(
             {"label": detections.class_names[label], "score": score, "segment": segment})
-    save_json(path, {"version": VERSION, "results": results, "external_data": {}})
+    save_json(path, {"version": VERSION, "results": results, "external_data": {}}, sealed=True)
 
 
 def _detection(row, path, where: str) -> tuple[list[float], float, str]:

@@ -7,17 +7,26 @@ from __future__ import annotations
 import io
 import pickle
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from python_tests.conftest import ROOT, require
 from python_tests.reader_fuzz.targets import npy_bytes, objects
+from wtal_fast.data.click_files import read_clicks, write_clicks
+from wtal_fast.data.clicks import Clicks
 from wtal_fast.data.formats import read_value
 from wtal_fast.engine.checkpoint import load_tensors, save_tensors
+from wtal_fast.engine.methods import configure
+from wtal_fast.engine.run_folder import RunFolder
 from wtal_fast.errors import InputError
-from wtal_fast.files import read_json, save_json
+from wtal_fast.evaluation.activitynet_json import read_detections, write_detections
+from wtal_fast.files import read_json, save_json, save_text
+from wtal_fast.seals import sealed_yaml
+from wtal_fast.structures import Detections
 
 COUNT = 300
 ARRAY = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
@@ -141,13 +150,68 @@ def test_checkpoints_of_ours(tmp_path):
         assert counts["wrong"] == 0 and counts["refused"] > 0.9 * COUNT
 
 
-def test_json_of_ours(tmp_path):
-    """JSON has no checksum: a cut is seen, a changed digit is not. Checkpoints and shards hold what must not change."""
-    save_json(tmp_path / "whole", {"results": {"a": [{"segment": [1.25, 2.5], "score": 0.5, "label": "run"}] * 20}})
-    content = (tmp_path / "whole").read_bytes()
-    counts = outcomes(content, cuts(content.rstrip()), tmp_path / "file", read_json)
-    assert counts["wrong"] == 0 and counts["refused"] == COUNT
-    assert outcomes(content, flips(content), tmp_path / "file", read_json)["refused"] > 0
+METRICS = {"protocol": "activitynet", "map": [0.25, 0.125], "per_class": {"run": [0.5, 0.1], "jump": [0.0, 0.15]}}
+CLICKS = Clicks(np.array([1.25, 3.5, 7.0]), np.array([0, 1, 2]), np.array([0, 0, 1]), ("run", "jump"), ("a", "b"))
+
+
+def write_config(path):
+    save_text(path, sealed_yaml(yaml.safe_dump(configure("basnet/thumos14/official").model_dump(mode="json"))))
+
+
+def write_found(path):
+    segments = np.random.default_rng(0).uniform(0, 50, (20, 2)).cumsum(1)
+    write_detections(path, Detections(segments, segments[:, 0] / 50, np.arange(20) % 2, np.arange(20) % 3,
+                                      ("run", "jump"), ("a", "b", "c")))
+
+
+def read_found(path):
+    found = vars(read_detections(path, ("run", "jump")))
+    return {name: value if isinstance(value, np.ndarray) else list(value) for name, value in found.items()}
+
+
+def read_clicked(path):
+    clicks = read_clicks(path, CLICKS.class_names, CLICKS.video_ids, np.array([9.0, 9.0]))
+    return [clicks.seconds, clicks.classes, clicks.video_index]
+
+
+# What a run, a conversion and the click tools write, how they write it and who reads it. Shards: test_packed.py.
+OURS = {
+    "detections.json": (write_found, read_found),
+    "metrics.json": (lambda path: save_json(path, METRICS, indent=1, sealed=True),
+                     lambda path: {name: read_json(path).get(name) for name in METRICS}),
+    "clicks.json": (lambda path: save_text(path, write_clicks(CLICKS, "json")), read_clicked),
+    "config.yaml": (write_config, lambda path: RunFolder(path.parent).config().model_dump()),
+    "plan.json": (lambda path: save_json(path, METRICS, sealed=True), lambda path: read_json(path, sealed=True)),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_text_files_of_ours(tmp_path, name):
+    write, read = OURS[name]
+    path = tmp_path / name
+    write(path)
+    content = path.read_bytes()
+    for damage in (cuts, flips):
+        counts = outcomes(content, damage(content), path, read)
+        assert counts["wrong"] == 0 and counts["refused"] > 0.9 * COUNT, counts
+
+
+def test_rows_of_metrics_are_kept_whole_or_left_out(tmp_path):
+    """A damaged row of metrics.jsonl never becomes another row: it is named and left out when the run is resumed."""
+    run, path = RunFolder(tmp_path), tmp_path / "metrics.jsonl"
+    for step in range(1, 11):
+        run.record({"step": step, "total": step / 7, "seconds": 0.01})
+    content = path.read_bytes()
+    rows = set(content.splitlines())
+    for damage in (cuts, flips):
+        for changed in damage(content):
+            path.write_bytes(changed)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                run.forget_after(8)
+            kept = path.read_bytes().splitlines()
+            assert set(kept) <= rows and len(kept) <= 8
+            assert damage is cuts or len(kept) == 8 or str(path) in str(caught[0].message)
 
 
 UNSEEN = {line.split("|")[1].strip() for line in (ROOT / "docs/files.md").read_text().splitlines()

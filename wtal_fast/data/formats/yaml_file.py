@@ -9,21 +9,24 @@ import yaml
 
 from wtal_fast.data.formats.source import open_file, read_exactly
 from wtal_fast.errors import InputError
+from wtal_fast.seals import check_seal
 
 MAX_YAML_BYTES = 2**20
 
 
-def read_yaml(path: str | os.PathLike, fix: str = "check the path"):
+def read_yaml(path: str | os.PathLike, fix: str = "check the path", sealed: bool = False):
     """The content of a YAML file: mappings, lists, text, numbers, dates.
 
     Raises InputError for tags that make objects, for aliases (a file of some lines can stand for gigabytes of them),
-    keys that occur twice, deep nesting and files above MAX_YAML_BYTES. fix: what to do about a missing or bad file."""
+    keys that occur twice, deep nesting and files above MAX_YAML_BYTES. fix: what to do about a missing or bad file.
+    A seal at its end is checked (wtal_fast.seals); sealed: there must be one."""
     path = Path(path)
     with open_file(path, "a YAML file", fix) as (file, size):
         if size > MAX_YAML_BYTES:
             raise InputError(path, expected=f"at most {MAX_YAML_BYTES} bytes", found=f"{size} bytes", fix=fix)
         content = bytearray(size)
         read_exactly(file, 0, content)
+    check_seal(content, path, needed=sealed)
     loader = None
     try:
         loader = _Loader(content.decode("utf-8-sig"))

@@ -10,6 +10,7 @@
 #include "core/groups.h"
 #include "core/match.h"
 #include "core/order.h"
+#include "core/predictions.h"
 
 namespace wtal {
 
@@ -50,15 +51,6 @@ inline double interpolated_area(const std::vector<Hit>& hits, int64_t level, int
 }
 
 }  // namespace average_precision_detail
-
-struct PredictionsAndInstances {
-  const double *pred_segments, *pred_scores;  // [N, 2], [N]
-  const int64_t* pred_groups;                 // [N] video * classes + class
-  int64_t preds;
-  const double* gt_segments;  // [M, 2]
-  const int64_t* gt_groups;   // [M]
-  int64_t instances, classes;
-};
 
 // out[q * classes + c]: average precision of class c at threshold q; 0 without predictions, NaN without ground truth.
 // for_classes(classes, work) calls work(begin, end) for ranges that make up all classes, on as many threads as it likes.

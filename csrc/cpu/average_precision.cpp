@@ -1,6 +1,6 @@
 #include "core/average_precision.h"
 
-#include "cpu/segments.h"
+#include "average_precision_tensors.h"
 
 namespace {
 
@@ -8,32 +8,23 @@ using namespace wtal;
 
 constexpr int64_t kPredictionsForThreads = 20'000;  // fewer are matched sooner by one thread
 
-bool all_at_least_zero(const Tensor& groups) {
-  return std::all_of(integers(groups), integers(groups) + groups.numel(), [](int64_t group) { return group >= 0; });
+bool all_at_least_zero(const int64_t* groups, int64_t count) {
+  return std::all_of(groups, groups + count, [](int64_t group) { return group >= 0; });
 }
 
-Tensor average_precision_of(const Tensor& pred_segments,  // [N, 2]
-                            const Tensor& pred_scores,    // [N]
-                            const Tensor& pred_groups,    // [N]
-                            const Tensor& gt_segments,    // [M, 2]
-                            const Tensor& gt_groups,      // [M]
-                            int64_t num_classes,
-                            const Tensor& tiou_thresholds) {  // [Q]
-  const int64_t preds = pred_segments.size(0), instances = gt_segments.size(0);
-  const Tensor pred = as_segments(pred_segments), gt = as_segments(gt_segments), levels = as_double(tiou_thresholds);
-  const Tensor scores = as_scores(pred_scores, preds), pred_names = index_vector(pred_groups, preds, pred_scores),
-               gt_names = index_vector(gt_groups, instances, pred_scores);
-  STD_TORCH_CHECK(num_classes >= 1 && levels.dim() == 1 && all_at_least_zero(pred_names) && all_at_least_zero(gt_names),
-                  "average_precision: num_classes must be at least 1, tiou_thresholds [Q], groups at least 0");
-  Tensor result = torch::stable::new_empty(levels, {levels.size(0), num_classes});
-  const PredictionsAndInstances data{doubles(pred), doubles(scores), integers(pred_names), preds, doubles(gt),
-                                     integers(gt_names), instances, num_classes};
-  wtal::average_precision(data, doubles(levels), levels.size(0), mutable_doubles(result),
-                          [&](int64_t classes, const auto& work) {
-                            if (preds < kPredictionsForThreads) return work(0, classes);
-                            torch::stable::parallel_for(0, classes, 1, work);
-                          });
-  return result;
+Tensor average_precision_of(const Tensor& pred_segments, const Tensor& pred_scores, const Tensor& pred_groups,
+                            const Tensor& gt_segments, const Tensor& gt_groups, int64_t num_classes,
+                            const Tensor& tiou_thresholds) {
+  const auto run = [](const PredictionsAndInstances& data, const double* thresholds, int64_t levels, double* out) {
+    STD_TORCH_CHECK(all_at_least_zero(data.pred_groups, data.preds) && all_at_least_zero(data.gt_groups, data.instances),
+                    "average_precision: groups must be at least 0");
+    average_precision(data, thresholds, levels, out, [&](int64_t classes, const auto& work) {
+      if (data.preds < kPredictionsForThreads) return work(0, classes);
+      torch::stable::parallel_for(0, classes, 1, work);
+    });
+  };
+  return average_precision_by(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes,
+                              tiou_thresholds, run);
 }
 
 }  // namespace

@@ -66,10 +66,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> propose(const Tensor& cas,   
                   "propose: gate must be [V, T]");
   STD_TORCH_CHECK(thresholds.dim() == 1, "propose: thresholds must be [M]");
   STD_TORCH_CHECK(cas.is_cpu() && class_mask.is_cpu(), "propose: expected every argument on the CPU");
-  const Tensor values = torch::stable::to(cas, ScalarType::Double), levels = as_double(thresholds);
-  const Tensor weights = as_double(class_scores), valid = index_vector(lengths, videos, cas);
+  const Tensor values = torch::stable::to(cas, ScalarType::Double), levels = as_double(thresholds, cas);
+  const Tensor weights = as_double(class_scores, cas), valid = index_vector(lengths, videos, cas);
   const Tensor mask = torch::stable::contiguous(class_mask);
-  const std::optional<Tensor> steering = gate ? std::optional(as_double(*gate)) : std::nullopt;
+  const std::optional<Tensor> steering = gate ? std::optional(as_double(*gate, cas)) : std::nullopt;
   const ProposeRule rule{outer_ratio, outer_closed, outer_raw, min_run, skip_run_at_zero};
   for (int64_t v = 0; v < videos; ++v)
     STD_TORCH_CHECK(integers(valid)[v] >= 0 && integers(valid)[v] <= time, "propose: lengths must be in 0..T");

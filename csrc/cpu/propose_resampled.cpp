@@ -95,8 +95,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> propose_resampled(const Tensor& seque
   STD_TORCH_CHECK(!gate || (gate->dim() == 2 && gate->size(0) == rows && gate->size(1) == time),
                   "propose_resampled: gate must be [R, T]");
   const Tensor valid = index_vector(lengths, rows, sequences), sizes = index_vector(counts, rows, sequences);
-  const Tensor seconds = as_scores(durations, rows), added = as_scores(class_scores, rows);
-  const Tensor levels = as_double(thresholds), gate_levels = as_double(gate_thresholds);
+  const Tensor seconds = as_scores(durations, rows, sequences), added = as_scores(class_scores, rows, sequences);
+  const Tensor levels = as_double(thresholds, sequences), gate_levels = as_double(gate_thresholds, sequences);
   const Resampling resampling = resampling_named(resize);
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t length = integers(valid)[r], samples = integers(sizes)[r];

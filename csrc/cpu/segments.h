@@ -1,34 +1,13 @@
-// Tensors of segments, scores and groups as plain arrays.
+// Segments of groups, read from tensors of any floating point type.
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
 #include "core/groups.h"
 #include "core/segment_group.h"
-#include "tensors.h"
+#include "segment_tensors.h"
 
 namespace wtal {
-
-// A contiguous float64 copy, or the tensor itself where it is one.
-inline Tensor as_double(const Tensor& tensor) {
-  STD_TORCH_CHECK(tensor.is_cpu(), "expected every argument on the CPU");
-  return torch::stable::contiguous(torch::stable::to(tensor, ScalarType::Double));
-}
-
-inline const double* doubles(const Tensor& tensor) { return static_cast<const double*>(tensor.const_data_ptr()); }
-inline const int64_t* integers(const Tensor& tensor) { return static_cast<const int64_t*>(tensor.const_data_ptr()); }
-inline int64_t* mutable_integers(Tensor& tensor) { return static_cast<int64_t*>(tensor.mutable_data_ptr()); }
-inline double* mutable_doubles(Tensor& tensor) { return static_cast<double*>(tensor.mutable_data_ptr()); }
-
-inline Tensor as_segments(const Tensor& tensor) {
-  STD_TORCH_CHECK(tensor.dim() == 2 && tensor.size(1) == 2, "segments must be [N, 2]");
-  return as_double(tensor);
-}
-
-inline Tensor as_scores(const Tensor& tensor, int64_t count) {
-  STD_TORCH_CHECK(tensor.dim() == 1 && tensor.size(0) == count, "expected one number a segment, ", count);
-  return as_double(tensor);
-}
 
 // An uninitialized vector on the CPU; a third of the time that the dispatcher takes.
 inline Tensor empty_vector(int64_t size, int32_t dtype) {

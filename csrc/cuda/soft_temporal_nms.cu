@@ -3,7 +3,7 @@
 #include <string>
 
 #include "cuda/launch.h"
-#include "cuda/segments.h"
+#include "segment_tensors.h"
 
 namespace {
 

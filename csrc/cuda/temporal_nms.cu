@@ -1,7 +1,7 @@
 #include "cuda/temporal_nms.cuh"
 
 #include "cuda/launch.h"
-#include "cuda/segments.h"
+#include "segment_tensors.h"
 
 namespace {
 

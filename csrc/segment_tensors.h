@@ -1,4 +1,4 @@
-// Tensors of segments and scores as float64 arrays on the device of `like`.
+// Tensors of segments, scores and groups as plain arrays on the device of `like`, for csrc/cpu and csrc/cuda.
 #pragma once
 
 #include "tensors.h"

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from wtal_fast.ops._autograd import autograd_kernel
+
 NAMESPACE = "wtal_fast"
 BACKENDS = ("reference", "native", "triton")
 DEVICES = {"cpu": "CPU", "cuda": "CUDA"}  # device type -> dispatch key
@@ -45,8 +47,8 @@ def differentiable(name: str, *, backward, setup_context) -> None:
 
     Differentiating that gradient again raises RuntimeError.
     """
-    once = torch.autograd.function.once_differentiable(backward)
-    torch.library.register_autograd(f"{NAMESPACE}::{name}", once, setup_context=setup_context)
+    op = getattr(getattr(torch.ops, NAMESPACE), name).default
+    _definitions.impl(name, autograd_kernel(op, backward=backward, setup_context=setup_context), "Autograd")
 
 
 def _load(name: str) -> tuple[ctypes.CDLL | None, str]:

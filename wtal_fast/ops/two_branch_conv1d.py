@@ -156,12 +156,9 @@ def _setup_context(ctx, inputs, output) -> None:
     out, taps = output
     ctx.save_for_backward(out, taps, x, foreground, affinity, weight)
     ctx.mark_non_differentiable(taps)
-    ctx.set_materialize_grads(False)  # or zeros of the size of taps come with every gradient
 
 
-def _backward(ctx, grad: Tensor | None, _grad_taps):
-    if grad is None:
-        return (None,) * 7
+def _backward(ctx, grad: Tensor, _grad_taps):
     out, taps, x, foreground, affinity, weight = ctx.saved_tensors
     wanted = ctx.needs_input_grad
     grad_x, grad_foreground, grad_affinity, grad_weight, grad_bias = _two_branch_conv1d_backward(

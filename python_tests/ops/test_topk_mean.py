@@ -7,6 +7,7 @@ import itertools
 import math
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
@@ -209,6 +210,28 @@ def test_laws(kernels, batch, random):
         torch.testing.assert_close(ops.topk_mean(scores + 3, k, None, largest), mean + 3, **close)
     padded = torch.cat([scores, torch.full_like(scores, NAN)], dim=1)
     torch.testing.assert_close(ops.topk_mean(padded, k, torch.tensor([scores.shape[1]]), largest), mean, rtol=0, atol=0)
+
+
+LONG_ROWS = {  # numpy generator, n -> scores; rows of thousands are selected on digits of the keys
+    "normal": lambda random, n: random.normal(size=n),
+    "a few values": lambda random, n: random.integers(-2, 3, n) / 2,
+    "one far away": lambda random, n: np.where(np.arange(n) == n // 3, 1e30, 1 + random.random(n) * 1e-5),
+    "neighbours": lambda random, n: 1 + random.integers(0, 9, n) * 2.0**-23,
+    "all magnitudes": lambda random, n: random.choice([-1, 1], n) * 10 ** random.uniform(-44, 38, n),
+    "no numbers": lambda random, n: random.choice([NAN, INF, -INF, 0.0, -0.0, 1.0], n),
+}
+
+
+@pytest.mark.skipif(TRITON, reason="the interpreter is too slow for long rows")
+@pytest.mark.parametrize("name", LONG_ROWS)
+def test_long_rows_are_those_of_a_stable_sort(kernels, name):
+    random = np.random.default_rng(0)
+    for steps in (2047, 2048, 5001):
+        scores = torch.from_numpy(LONG_ROWS[name](random, steps).astype("float32")).view(1, -1, 1)
+        for k, largest in itertools.product((1, steps // 8, steps - 1), (True, False)):
+            found = selected_by(scores, k, None, largest).flatten()
+            plain = scores.flatten() + 0.0  # no -0
+            assert torch.equal(found.nonzero().flatten(), plain.sort(stable=True, descending=largest)[1][:k].sort()[0])
 
 
 def test_a_batch_is_its_videos(kernels):

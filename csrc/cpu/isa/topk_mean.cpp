@@ -45,14 +45,59 @@ struct Selection {
   int64_t ties;  // and this many of those equal to it, lowest index first
 };
 
+// Counts the keys of a row at or above pivots.
+template <typename Key>
+struct KeyCounter {
+  const Row<Key>& row;
+
+  int64_t at_least(Key& pivot, Key, Key) { return count_at_least(row, pivot); }
+};
+
+// The same for long rows, on 16-bit digits of the keys: half the memory and twice the lanes. A digit holds all keys of
+// the same upper bits of key - base; 0 holds the keys below base, the highest also those too far above it.
+struct DigitCounter {
+  const Row<int32_t>& row;
+  Row<int16_t> digits;
+  int32_t base;
+  int shift;
+
+  DigitCounter(const Row<int32_t>& keys, int16_t* spare) : row(keys), digits{spare, keys.padded, 0, 0} {
+    fill(keys.lowest, keys.highest);
+  }
+
+  int16_t digit_of(int32_t key) const {
+    const uint32_t digit = key < base ? 0 : ((uint32_t(key) - uint32_t(base)) >> shift) + 1;
+    return int16_t((digit < 0xffff ? digit : 0xffff) - 0x8000);
+  }
+
+  // Spreads [low, high] over the digits.
+  void fill(int32_t low, int32_t high) {
+    base = low;
+    for (shift = 0; (uint32_t(high) - uint32_t(low)) >> shift > 0xfffd;) ++shift;
+    const DigitCounter fixed = *this;
+    for (int64_t t = 0; t < row.padded; ++t) fixed.digits.keys[t] = fixed.digit_of(row.keys[t]);
+  }
+
+  // Moves the pivot to the first key of a digit in (low, high].
+  int64_t at_least(int32_t& pivot, int32_t low, int32_t high) {
+    if (digit_of(low) == digit_of(high)) fill(low, high);
+    int16_t digit = digit_of(pivot);
+    if (digit == digit_of(low)) ++digit;
+    pivot = int32_t(uint32_t(base) + (uint32_t(digit + 0x7fff) << shift));
+    return count_at_least(digits, digit);
+  }
+};
+
+constexpr int64_t kKeysForDigits = 2048;  // filling them costs as much as a few counts of keys
+
 // The k largest of the n keys of a row, 1 <= k <= n.
-template <typename Number, typename Key = typename Ordering<Number>::Key>
-Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k, bool largest) {
+template <typename Number, typename Counter, typename Key = typename Ordering<Number>::Key>
+Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k, bool largest, Counter counter) {
   Key low = row.lowest, high = row.highest;  // the k-th largest key is in [low, high]
   int64_t at_least_low = n;
   for (int step = 0; low < high && at_least_low != k; ++step) {
-    const Key pivot = pivot_between<Number>(low, high, step, largest);
-    const int64_t count = count_at_least(row, pivot);
+    Key pivot = pivot_between<Number>(low, high, step, largest);
+    const int64_t count = counter.at_least(pivot, low, high);
     if (count >= k) {
       low = pivot;
       at_least_low = count;
@@ -62,6 +107,15 @@ Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k, bool largest) {
   }
   if (at_least_low == k) return {Key(low - 1), 0};
   return {low, k - count_at_least(row, Key(low + 1))};
+}
+
+// Spare: room for row.padded digits.
+template <typename Number, typename Key = typename Ordering<Number>::Key>
+Selection<Key> select(const Row<Key>& row, int64_t n, int64_t k, bool largest, int16_t* spare) {
+  if constexpr (std::is_same_v<Key, int32_t>)
+    if (n >= kKeysForDigits)
+      return select<Number>(row, n, k, largest, DigitCounter(row, spare));
+  return select<Number>(row, n, k, largest, KeyCounter<Key>{row});
 }
 
 // Index of the last key that equals `key`, which is there.
@@ -87,14 +141,14 @@ int64_t find_rank(const Row<Key>& row, Key key, int64_t rank) {
 
 // Writes the mean of the k largest of n numbers and the index of the last one selected.
 template <typename Number, typename Key = typename Ordering<Number>::Key>
-void reduce(const Row<Key>& row, int64_t n, int64_t k, bool largest, Key* mean, int64_t* last) {
+void reduce(const Row<Key>& row, int64_t n, int64_t k, bool largest, int16_t* spare, Key* mean, int64_t* last) {
   using Real = typename Ordering<Number>::Real;
   if (k == 0) {
     *mean = 0;
     *last = -1;
     return;
   }
-  const auto [floor, ties] = select<Number>(row, n, k, largest);
+  const auto [floor, ties] = select<Number>(row, n, k, largest, spare);
   Real sums[kSumLanes] = {};
   Key lowest[kSumLanes];  // of the keys above the floor
   for (int64_t lane = 0; lane < kSumLanes; ++lane) lowest[lane] = KeyLimits<Key>::kMagnitude;
@@ -172,6 +226,7 @@ template <typename Number>
 void forward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t end, void* scratch) {
   using Key = typename Ordering<Number>::Key;
   Key* buffer = static_cast<Key*>(scratch);
+  int16_t* spare = reinterpret_cast<int16_t*>(buffer + jobs.width * row_stride(op));  // behind keys of up to 32 bits
   for (int64_t job = begin; job < end; ++job) {
     const int64_t video = job / jobs.per_video, first = job % jobs.per_video * jobs.width;
     const int64_t width = first + jobs.width < op.channels ? jobs.width : op.channels - first;
@@ -183,8 +238,8 @@ void forward_jobs(const TopkMean& op, const Jobs& jobs, int64_t begin, int64_t e
       Key* keys = buffer + c * row_stride(op);
       const Key* bits = in_rows ? scores + c * op.scores_strides.channel : keys;
       const int64_t out = video * op.channels + first + c;
-      reduce<Number>(to_row<Number>(bits, n, op.largest, keys), n, k, op.largest, static_cast<Key*>(op.mean) + out,
-                     op.last + out);
+      reduce<Number>(to_row<Number>(bits, n, op.largest, keys), n, k, op.largest, spare,
+                     static_cast<Key*>(op.mean) + out, op.last + out);
     }
   }
 }

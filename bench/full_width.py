@@ -1,12 +1,13 @@
 """Training steps at the released widths on 200 videos: ours and the released code in turn, one process each.
 
-    python -m bench.full_width [basnet uncertainty backtal] [--steps 10] [--threads 2] [--quick] [--output FILE]
+    python -m bench.full_width [basnet uncertainty backtal] [--steps 10] [--threads 2] [--quick] [--state DIR]
 
 2048 channels, 750 snippets, batches of 16, no dropout, the same weights and batches. The fp32 losses have to agree with
 the released code's at every step, to 1e-4 (relative, above 1), or nothing is written. Beside them run ours in bf16 and
 the floor: the matrix products of the step's exact form at the rate of one convolution's, in both precisions. Memory is
 the most a process held from before its model to the end: weights, gradients, Adam's moments, a batch and all a step
-needs.
+needs. Every finished step is kept in --state, weights and all (3 GB), and a run that was cut short goes on after it, as
+long as the commit, the threads and the size are the same.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ import numpy as np
 import torch
 
 from bench.cases_steps import BF16_TARGETS, FP32_TARGETS
-from bench.environment import describe, has_amx, resident_bytes
+from bench.environment import describe, has_amx, reset_peak, resident_bytes
 from bench.floors import step_floor
 from bench.reference_times import verdict
+from bench.step_state import StepState
 from bench.timing import Contender, sample
 from bench.training import METHODS, NAMES, Shape, our_step, random_batch, released_step
 from wtal_fast.engine.sampler import BatchPlan
-from wtal_fast.files import save_json
+from wtal_fast.files import read_json, save_json
 from wtal_fast.structures import FeatureBatch
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "bench" / "results" / "full_width.json"
+STATE = ROOT / "build" / "full_width"
 SAME_LOSS = 1e-4
 SIDES = ("ours", "ours, bf16", "released", "floor", "floor, bf16")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -58,8 +61,9 @@ def batch_of(path: Path, index: list[int], shape: Shape, known: FeatureBatch) ->
     return FeatureBatch(features, known.lengths[index], known.labels[index], known.clicks[index])
 
 
-def worker(method: str, side: str, size: str, path: Path, threads: int) -> None:
-    """Does one step for every number read from stdin and answers {"seconds", "loss", "bytes"} as a line."""
+def worker(method: str, side: str, size: str, path: Path, threads: int, state: StepState, done: int) -> None:
+    """Does one step for every number read from stdin and answers {"seconds", "loss", "bytes"} as a line; the first
+    number is `done`."""
     torch.set_num_threads(threads)
     videos, shape = SHAPES[size]
     known = random_batch(Shape(videos, shape.snippets, 1, 1))
@@ -70,6 +74,9 @@ def worker(method: str, side: str, size: str, path: Path, threads: int) -> None:
     if side == "released":
         step = released_step(method, step)
     floor = step_floor(step.model, shape, DTYPES[precision], "cpu") if side.startswith("floor") else None
+    if floor is None:
+        state.load(step, done)
+    reset_peak()
     for line in sys.stdin:
         if floor is not None:
             times = {call: sample(Contender("", call), 1, "cpu") for call in floor.calls}
@@ -81,34 +88,69 @@ def worker(method: str, side: str, size: str, path: Path, threads: int) -> None:
             started = time.perf_counter()
             loss = float(step())
             seconds = time.perf_counter() - started
+            state.save(step, int(line) + 1)
             answer = {"seconds": seconds, "loss": loss, "bytes": resident_bytes("VmHWM") - before}
         print(json.dumps(answer), flush=True)
 
 
-def run(method: str, size: str, steps: int, threads: int, path: Path) -> dict[str, list[dict]]:
-    """The answers of every side to `steps` steps, one step of each side in turn."""
-    processes = {side: subprocess.Popen(
-        [sys.executable, "-m", "bench.full_width", "--worker", json.dumps([method, side, size, str(path), threads])],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for side in SIDES}
-    answers = {side: [] for side in SIDES}
-    for number in range(steps):
-        for side, process in processes.items():
-            process.stdin.write(f"{number}\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            if not line:
-                sys.exit(f"{NAMES[method]}: the process of {side} ended at step {number + 1}")
-            answers[side].append(json.loads(line))
-        last = {side: found[-1] for side, found in answers.items()}
-        losses = {side: f" (loss {answer['loss']:.6f})" for side, answer in last.items() if "loss" in answer}
-        print(f"{NAMES[method]} step {number + 1}: " + ", ".join(
-            f"{side} {answer['seconds']:.2f} s{losses.get(side, '')}" for side, answer in last.items()), flush=True)
-        expected = last["released"]["loss"]
-        if abs(last["ours"]["loss"] - expected) > SAME_LOSS * max(1.0, abs(expected)):
-            sys.exit(f"{NAMES[method]}: the losses of step {number + 1} differ, so no time is given")
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+class Answers:
+    """The answers of every side of one method to the steps done so far, kept in `folder`."""
+
+    def __init__(self, folder: Path, method: str, size: str, threads: int):
+        self.file, environment = folder / f"{method}.json", describe()
+        self.key = {"size": size, "threads": threads, "commit": environment["commit"], "device": environment["device"]}
+        self.of_sides: dict[str, list[dict]] = {side: [] for side in SIDES}
+        if self.file.is_file() and (kept := read_json(self.file))["key"] == self.key:
+            self.of_sides = kept["answers"]
+
+    @property
+    def done(self) -> int:
+        return len(self.of_sides[SIDES[0]])
+
+    def add(self, step: dict[str, dict]) -> None:
+        for side, answer in step.items():
+            self.of_sides[side].append(answer)
+        save_json(self.file, {"key": self.key, "answers": self.of_sides})
+
+
+def run(method: str, size: str, steps: int, threads: int, path: Path, folder: Path) -> dict[str, list[dict]]:
+    """The answers of every side to `steps` steps, one step of each side in turn; `folder` keeps those done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    answers = Answers(folder, method, size, threads)
+    if answers.done < steps:
+        processes = {side: _start(method, side, size, path, threads, folder, answers.done) for side in SIDES}
+        try:
+            for number in range(answers.done, steps):
+                answers.add(_one_step(method, number, processes))
+        finally:
+            for process in processes.values():
+                process.stdin.close()
+                process.wait()
+    return {side: found[:steps] for side, found in answers.of_sides.items()}
+
+
+def _start(method: str, side: str, size: str, path: Path, threads: int, folder: Path, done: int) -> subprocess.Popen:
+    request = json.dumps([method, side, size, str(path), threads, str(folder), done])
+    return subprocess.Popen([sys.executable, "-m", "bench.full_width", "--worker", request], cwd=ROOT,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _one_step(method: str, number: int, processes: dict[str, subprocess.Popen]) -> dict[str, dict]:
+    """Every side's answer to step `number`; ends the program where ours and the released loss differ."""
+    answers = {}
+    for side, process in processes.items():
+        process.stdin.write(f"{number}\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            sys.exit(f"{NAMES[method]}: the process of {side} ended at step {number + 1}")
+        answers[side] = json.loads(line)
+    losses = {side: f" (loss {answer['loss']:.6f})" for side, answer in answers.items() if "loss" in answer}
+    print(f"{NAMES[method]} step {number + 1}: " + ", ".join(
+        f"{side} {answer['seconds']:.2f} s{losses.get(side, '')}" for side, answer in answers.items()), flush=True)
+    expected = answers["released"]["loss"]
+    if abs(answers["ours"]["loss"] - expected) > SAME_LOSS * max(1.0, abs(expected)):
+        sys.exit(f"{NAMES[method]}: the losses of step {number + 1} differ, so no time is given")
     return answers
 
 
@@ -152,12 +194,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quick", action="store_true", help="narrow networks; nothing is saved")
+    parser.add_argument("--state", type=Path, default=STATE, help="where finished steps are kept")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        method, side, size, path, threads = json.loads(options.worker)
-        worker(method, side, size, Path(path), threads)
+        method, side, size, path, threads, folder, done = json.loads(options.worker)
+        state = StepState(Path(folder), f"{method}-{side}".replace(", ", "-"))
+        worker(method, side, size, Path(path), threads, state, done)
         return
     if unknown := set(options.methods) - set(METHODS):
         parser.error(f"no method {', '.join(sorted(unknown))}; known: {', '.join(METHODS)}")
@@ -168,7 +212,7 @@ def main() -> None:
         path = Path(folder) / "features.bin"
         write_features(path, *SHAPES[size])
         for method in options.methods or METHODS:
-            found = run(method, size, options.steps, options.threads, path)
+            found = run(method, size, options.steps, options.threads, path, options.state)
             rows[method] = summary(method, size, found, options.threads) | {"environment": describe()}
             show(rows[method])
             if not options.quick:

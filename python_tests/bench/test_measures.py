@@ -8,7 +8,9 @@ import torch
 from bench import full_width, growth_training, memory
 from bench.case import Plan
 from bench.environment import reset_peak, resident_bytes
-from bench.training import METHODS
+from bench.step_state import StepState
+from bench.training import METHODS, Shape, our_step, random_batch
+from wtal_fast.files import save_json
 
 
 @pytest.mark.parametrize("name", memory.MEASURED)
@@ -28,11 +30,36 @@ def test_memory_held_for_a_moment_counts():
 def test_full_width_run_trains_both_sides_on_equal_batches(tmp_path):
     path = tmp_path / "features.bin"
     full_width.write_features(path, *full_width.SHAPES["tiny"])
-    found = full_width.run("backtal", "tiny", steps=2, threads=1, path=path)
+    found = full_width.run("backtal", "tiny", steps=2, threads=1, path=path, folder=tmp_path / "state")
     row = full_width.summary("backtal", "tiny", found, threads=1)
     assert row["steps"] == 2 and row["largest_loss_difference"] < full_width.SAME_LOSS
     assert [part["target"] for part in row["rows"]] == [3.0, 0.8, 11.0, 0.65]
     assert all(part["ratio"] > 0 for part in row["rows"]) and row["bytes"]["ours"] > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_goes_on_from_its_state(method, tmp_path):
+    shape, losses = Shape(3, 20, 16, 16), []
+    batches = [random_batch(shape, seed=number) for number in range(4)]
+    for cut in (False, True):
+        step, state, found = our_step(method, batches[0], shape, dropout=False), StepState(tmp_path, "ours"), []
+        for done, step.batch in enumerate(batches):
+            if cut and done == 2:
+                step = our_step(method, batches[done], shape, dropout=False, seed=5)
+                state.load(step, done)
+            found.append(float(step()))
+            state.save(step, done + 1)
+        losses.append(found)
+    assert losses[0] == losses[1]
+
+
+def test_full_width_keeps_the_steps_of_one_commit(tmp_path):
+    answers = full_width.Answers(tmp_path, "backtal", "tiny", threads=1)
+    answers.add({side: {"seconds": 1.0} for side in full_width.SIDES})
+    assert full_width.Answers(tmp_path, "backtal", "tiny", threads=1).done == 1
+    assert full_width.Answers(tmp_path, "backtal", "tiny", threads=2).done == 0
+    save_json(answers.file, {"key": answers.key | {"commit": "another"}, "answers": answers.of_sides})
+    assert full_width.Answers(tmp_path, "backtal", "tiny", threads=1).done == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

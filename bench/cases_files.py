@@ -1,12 +1,15 @@
-"""Reading a THUMOS'14-sized set of features from each format.
+"""Reading a THUMOS'14-sized set of features from each format, and converting it.
 
 Files lie in memory (/dev/shm where there is one), so that the readers are compared, not the disk. NumPy is not asked
-for pickled arrays, which would run code of the file: they are compared with the same numbers in .npy files.
+for pickled arrays, which would run code of the file: they are compared with the same numbers in .npy files. NumPy
+checks no checksum and no value; ours compares the SHA-256 of packed features and writes none that are not finite.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,9 +21,11 @@ import torch
 from torch import Tensor
 
 from bench.case import Case, Plan, Unavailable
+from wtal_fast.data.conversion import Conversion, convert_folder
 from wtal_fast.data.formats import one_array, read_value
+from wtal_fast.data.packed_index import open_packed
 
-LOAD, H5PY = "numpy.load", "h5py"
+LOAD, H5PY, SAVE = "numpy.load", "h5py", "numpy.load and numpy.save"
 EXACT = {"rtol": 0, "atol": 0}
 
 
@@ -33,7 +38,7 @@ def files(plan: Plan) -> Iterator[Case]:
     home = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     folder, about = Path(home.name), f"{videos} videos, {megabytes:.0f} MB, "
     cases = [_npy(folder, arrays, about), _npz(folder, arrays, about), _objects(folder, arrays, about),
-             *_hdf5(folder, arrays, about)]
+             *_hdf5(folder, arrays, about), *_packed(folder, arrays, about)]
     for case in cases:
         yield replace(case, ours=partial(_at_home, case.ours, home))
 
@@ -108,6 +113,51 @@ def _hdf5(folder: Path, arrays: list[np.ndarray], about: str) -> list[Case]:
         found.append(Case(f"{about}{name}, the library in a process of its own", lambda paths=paths: _ours(paths),
                           {H5PY: [theirs]}, EXACT, {}))
     return found
+
+
+def _packed(folder: Path, arrays: list[np.ndarray], about: str) -> list[Case]:
+    """A folder as BaS-Net keeps it, converted to shards, and those read."""
+    ids = [f"video_{number:05d}" for number in range(len(arrays))]
+    source, there, theirs = (folder / name for name in ("source", "packed", "copied"))
+    streams = [source / "features/train/rgb", source / "features/train/flow"]
+    for stream, half in zip(streams, (slice(None, arrays[0].shape[1] // 2), slice(arrays[0].shape[1] // 2, None)),
+                            strict=True):
+        stream.mkdir(parents=True)
+        for video, array in zip(ids, arrays, strict=True):
+            np.save(stream / f"{video}.npy", array[:, half])
+    entries = {video: {"subset": "train", "annotations": [{"segment": [0, 1], "label": "run"}]} for video in ids}
+    (source / "gt.json").write_text(json.dumps({"database": entries}))
+    (source / "split_train.txt").write_text("".join(f"{video}\n" for video in ids))
+
+    def convert() -> Path:
+        shutil.rmtree(there, ignore_errors=True)
+        convert_folder(source, there, Conversion("packed"))
+        return there
+
+    def load() -> list[Tensor]:
+        index = open_packed(there)
+        return _tensors(np.array(index.rows(number)) for number in range(len(index)))
+
+    def copy() -> None:
+        shutil.rmtree(theirs, ignore_errors=True)
+        theirs.mkdir()
+        for video in ids:
+            parts = [np.load(stream / f"{video}.npy") for stream in streams]
+            np.save(theirs / f"{video}.npy", np.concatenate(parts, axis=1))
+
+    def converted() -> list[Tensor]:
+        convert()
+        return load()
+
+    def copied() -> list[Tensor]:
+        copy()
+        return _tensors(np.load(theirs / f"{video}.npy") for video in ids)
+
+    plain = [folder / f"{number}.npy" for number in range(len(arrays))]
+    return [Case(f"{about}RGB and flow in npy converted to packed shards", convert, {SAVE: [copy]}, EXACT, {},
+                 checked=converted, checked_baselines={SAVE: copied}),
+            Case(f"{about}packed shards, SHA-256 compared", load,
+                 {f"{LOAD} of plain npy": [lambda: _tensors(np.load(path) for path in plain)]}, EXACT, {})]
 
 
 def _without_h5py(name: str, arrays: list[np.ndarray]) -> Case:

@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import os
-import selectors
+import select
 import subprocess
 import sys
 import tempfile
@@ -118,18 +118,15 @@ class Reader:
         return answer
 
     def _more(self) -> bytes:
-        self._wait()
+        waiting = select.poll()
+        waiting.register(self._process.stdout, select.POLLIN)
+        if not waiting.poll(1000 * TIMEOUT):
+            raise EOFError(f"no answer of the library within {TIMEOUT:g} seconds")
         part = os.read(self._process.stdout.fileno(), 2**16)
         if not part:
             code = self._process.wait(TIMEOUT)
             raise EOFError(f"the library stopped while reading it (exit code {code})")
         return part
-
-    def _wait(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(TIMEOUT):
-                raise EOFError(f"no answer of the library within {TIMEOUT:g} seconds")
 
     def _start(self) -> None:
         if self._owner == os.getpid():

@@ -6,6 +6,7 @@ open, and answers how many. Imports nothing of this package.
 """
 
 import json
+import math
 import mmap
 import os
 import signal
@@ -23,70 +24,79 @@ class Unfit(ValueError):
 
 def arrays_of(file, size):
     """Entries {name, shape, dtype, start} of every array, start None where its bytes must be unpacked."""
-    import h5py
+    from h5py import h5d, h5g, h5l, h5o
 
-    found, seen, groups = [], set(), [(file, "")]
+    found, seen, count, groups = [], set(), 0, [(h5g.open(file, b"/"), "")]
+    prefix_bytes = file.get_create_plist().get_userblock()
     while groups:
         group, prefix = groups.pop()
         for key in group:
-            name, link = f"{prefix}{key}", group.get(key, getlink=True)
-            if isinstance(link, h5py.ExternalLink):
-                raise Unfit(name, "arrays in the file itself", "a link to another file")
-            if isinstance(link, h5py.SoftLink):
+            name, kind = prefix + key.decode("utf-8", "surrogateescape"), group.links.get_info(key).type
+            if kind == h5l.TYPE_SOFT:
                 continue  # another name of something that is listed under its own
-            value = group[key]
-            token = h5py.h5o.get_info(value.id).addr
-            if isinstance(value, h5py.Group) and token not in seen:
+            if kind != h5l.TYPE_HARD:
+                raise Unfit(name, "arrays in the file itself", "a link to another file")
+            value = h5o.open(group, key)
+            if isinstance(value, h5d.DatasetID):
+                found.append(entry_of(name, value, size, prefix_bytes))
+            elif isinstance(value, h5g.GroupID) and (address := h5o.get_info(value).addr) not in seen:
+                seen.add(address)
                 groups.append((value, f"{name}/"))
-            elif isinstance(value, h5py.Dataset):
-                found.append(entry_of(name, value, size, file.userblock_size))
-            seen.add(token)
-            if len(seen) > MAX_OBJECTS:
+            count += 1
+            if count > MAX_OBJECTS:
                 raise Unfit("", f"at most {MAX_OBJECTS} objects", "more")
     return found
 
 
-def entry_of(name, dataset, size, userblock):
+def entry_of(name, dataset, size, prefix_bytes):
     """One array, refused by its properties before any of its numbers is read."""
-    import h5py
+    from h5py import h5d, h5s, h5z
 
-    if dataset.external:
+    properties = dataset.get_create_plist()
+    if properties.get_external_count():
         raise Unfit(name, "numbers in the file itself", "external storage in another file")
-    if dataset.is_virtual:
+    layout = properties.get_layout()
+    if layout == h5d.VIRTUAL:
         raise Unfit(name, "numbers in the file itself", "a virtual array of other files")
-    if dataset.shape is None or dataset.dtype.kind not in "biufS" or dataset.dtype.subdtype is not None \
-            or dataset.dtype.hasobject:
-        raise Unfit(name, "an array of numbers", "nothing" if dataset.shape is None else f"type {dataset.dtype}")
-    properties = dataset.id.get_create_plist()
+    empty, dtype = dataset.get_space().get_simple_extent_type() == h5s.NULL, dataset.dtype
+    if empty or dtype.kind not in "biufS" or dtype.subdtype is not None or dtype.hasobject:
+        raise Unfit(name, "an array of numbers", "nothing" if empty else f"type {dtype}")
     for index in range(properties.get_nfilters()):
         code, _, _, label = properties.get_filter(index)
-        if not h5py.h5z.filter_avail(code):
+        if not h5z.filter_avail(code):
             raise Unfit(name, "compression that this HDF5 library has", f"filter {code} ({label.decode('latin-1')})")
-    start = dataset.id.get_offset() if dataset.chunks is None and not userblock else None
-    if start is not None and start + dataset.nbytes > size:
-        raise Unfit(name, f"{dataset.nbytes} bytes from byte {start}", f"a file of {size} bytes")
-    if dataset.nbytes > max(64 * 2**20, 100 * size):
-        raise Unfit(name, "at most 100 times the size of the file", f"{dataset.nbytes} bytes when unpacked")
-    return {"name": name, "shape": list(dataset.shape), "dtype": dataset.dtype.str, "start": start}
+    shape = dataset.shape
+    nbytes = math.prod(shape) * dtype.itemsize
+    start = dataset.get_offset() if layout == h5d.CONTIGUOUS and not prefix_bytes else None
+    if start is not None and start + nbytes > size:
+        raise Unfit(name, f"{nbytes} bytes from byte {start}", f"a file of {size} bytes")
+    if nbytes > max(64 * 2**20, 100 * size):
+        raise Unfit(name, "at most 100 times the size of the file", f"{nbytes} bytes when unpacked")
+    return {"name": name, "shape": shape, "dtype": dtype.str, "start": start}
 
 
 class Opened:
     """The file asked for last, kept open: its arrays are listed first and read next."""
 
     def __init__(self):
+        from h5py import h5f, h5p
+
         self.key, self.file = None, None
+        self.access = h5p.create(h5p.FILE_ACCESS)
+        self.access.set_fclose_degree(h5f.CLOSE_STRONG)
+        self.access.set_file_locking(False, True)
 
     def get(self, path):
-        """The file `path`, opened anew where it has changed."""
-        import h5py
+        """The file `path`, opened anew where it has changed, and its size."""
+        from h5py import h5f
 
         status = os.stat(path)
         key = (path, status.st_ino, status.st_size, status.st_mtime_ns)
         if key != self.key:
             self.close()
-            self.file = h5py.File(path, "r", locking=False)
+            self.file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, self.access)
             self.key = key
-        return self.file
+        return self.file, status.st_size
 
     def close(self):
         """Forgets the file."""
@@ -95,25 +105,40 @@ class Opened:
             file.close()
 
 
-def answer(request, file, out, shared):
-    """Writes the answer to one request; numbers go to the file of descriptor `shared`."""
-    import numpy as np
+class Shared:
+    """The memory of the file `handle`, which both processes have open. It stays mapped, since mapping costs as much as
+    reading; the other process may cut the file between two requests."""
 
+    def __init__(self, handle):
+        self.handle, self.memory = handle, None
+
+    def bytes(self, count):
+        """The first `count` bytes as a buffer; count > 0."""
+        there = os.fstat(self.handle).st_size
+        if self.memory is not None and not count <= len(self.memory) <= there:
+            self.memory.close()
+            self.memory = None
+        if self.memory is None:
+            os.ftruncate(self.handle, max(count, there))
+            self.memory = mmap.mmap(self.handle, max(count, there))
+        return self.memory
+
+
+def answer(request, opened, shared):
+    """The answer to one request; numbers go to `shared`."""
+    import numpy as np
+    from h5py import h5d, h5s
+
+    file, size = opened.get(request["path"])
     if "name" not in request:
-        entries = arrays_of(file, os.path.getsize(request["path"]))
-        out.write(json.dumps({"arrays": entries}).encode() + b"\n")
-        return
-    dataset = file[request["name"]]
-    if dataset.nbytes > os.fstat(shared).st_size:
-        os.ftruncate(shared, dataset.nbytes)
-    if dataset.nbytes:
-        with mmap.mmap(shared, dataset.nbytes) as memory:
-            values = np.frombuffer(memory, dataset.dtype, dataset.size).reshape(dataset.shape)
-            try:
-                dataset.read_direct(values)
-            finally:
-                del values
-    out.write(json.dumps({"bytes": dataset.nbytes}).encode() + b"\n")
+        return {"arrays": arrays_of(file, size)}
+    dataset = h5d.open(file, request["name"].encode("utf-8", "surrogateescape"))
+    shape, dtype = dataset.shape, dataset.dtype
+    count = math.prod(shape) * dtype.itemsize
+    if count:
+        values = np.frombuffer(shared.bytes(count), dtype, math.prod(shape)).reshape(shape)
+        dataset.read(h5s.ALL, h5s.ALL, values)
+    return {"bytes": count}
 
 
 def main():
@@ -125,16 +150,16 @@ def main():
     except ImportError as error:
         out.write(json.dumps({"missing": str(error)}).encode() + b"\n")
         return
-    opened = Opened()
+    opened, shared = Opened(), Shared(int(sys.argv[1]))
     for line in sys.stdin.buffer:
         try:
-            request = json.loads(line)
-            answer(request, opened.get(request["path"]), out, int(sys.argv[1]))
+            found = answer(json.loads(line), opened, shared)
         except Unfit as error:
-            out.write(json.dumps({"unfit": list(error.args)}).encode() + b"\n")
+            found = {"unfit": list(error.args)}
         except Exception as error:  # h5py raises many types for damage
             opened.close()
-            out.write(json.dumps({"damaged": f"{type(error).__name__}: {error}"[:200]}).encode() + b"\n")
+            found = {"damaged": f"{type(error).__name__}: {error}"[:200]}
+        out.write(json.dumps(found).encode() + b"\n")
         out.flush()
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from bench.case import Case, Plan, Unavailable
 from wtal_fast.data.conversion import Conversion, convert_folder
 from wtal_fast.data.formats import one_array, read_value
+from wtal_fast.data.packed import packed_features
 from wtal_fast.data.packed_index import open_packed
 
 LOAD, H5PY, SAVE = "numpy.load", "h5py", "numpy.load and numpy.save"
@@ -135,8 +136,8 @@ def _packed(folder: Path, arrays: list[np.ndarray], about: str) -> list[Case]:
         return there
 
     def load() -> list[Tensor]:
-        index = open_packed(there)
-        return _tensors(np.array(index.rows(number)) for number in range(len(index)))
+        features = packed_features(open_packed(there), ids).load()
+        return [features.video(number) for number in range(len(ids))]
 
     def copy() -> None:
         shutil.rmtree(theirs, ignore_errors=True)

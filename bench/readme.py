@@ -28,7 +28,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "data.md")
 LABELS = {f"step_{method}": f"{name} training step" for method, name in METHOD_NAMES.items()} | {
     "sampling_indices": "snippets of a batch", "sampling_gather": "features of a batch", "detection_map": "mAP",
-    "evaluate_process": "`wtal-fast evaluate`, whole process", "localize": "localization of 210 videos"}
+    "evaluate_process": "`wtal-fast evaluate`, whole process", "localize": "localization of 210 videos",
+    "files": "reading a THUMOS'14-sized set of features"}
 
 
 def quality_table() -> str:

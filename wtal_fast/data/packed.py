@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wtal_fast.data.features import FeatureSet
-from wtal_fast.data.packed_index import PackedIndex
+from wtal_fast.data.packed_index import PackedIndex, processors
 from wtal_fast.errors import InputError, nearest_name
 
 
@@ -53,10 +54,13 @@ class PackedFeatureSet:
         """All features in memory. progress is called with the number of videos read."""
         values = torch.empty(int(self.lengths.sum()), self.feature_dim)
         starts = self.lengths.cumsum(0) - self.lengths
-        for number, (start, length) in enumerate(zip(starts.tolist(), self.lengths.tolist(), strict=True)):
-            values.numpy()[start : start + length] = self.index.rows(self.videos[number])[:, self.columns]
-            if progress is not None:
-                progress(number + 1)
+        spans = zip(starts.tolist(), self.lengths.tolist(), strict=True)
+        with ThreadPoolExecutor(processors()) as pool:  # reading means hashing, which runs beside other threads
+            for number, ((start, length), rows) in enumerate(zip(spans, pool.map(self.index.rows, self.videos),
+                                                                 strict=True)):
+                values.numpy()[start : start + length] = rows[:, self.columns]
+                if progress is not None:
+                    progress(number + 1)
         return FeatureSet(values, starts, self.lengths)
 
 

@@ -129,6 +129,11 @@ class PackedIndex:
         return path
 
 
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def is_packed(folder: str | os.PathLike) -> bool:
     """Whether `folder` holds an index.json of this format (or a damaged one that still names it)."""
     path = Path(folder) / INDEX_NAME

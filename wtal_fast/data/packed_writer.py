@@ -8,12 +8,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from wtal_fast.data.packed_index import DTYPES, FORMAT, INDEX_NAME, read_header
+from wtal_fast.data.packed_index import DTYPES, FORMAT, INDEX_NAME, processors, read_header
 from wtal_fast.data.video_ids import check_ids
 from wtal_fast.errors import InputError
 from wtal_fast.files import atomic_path, read_json, save_json
@@ -115,13 +116,14 @@ class PackWriter:
         part = {"shard": {"file": path.name, "dtype": dtype, "header_bytes": header_bytes,
                           "header_sha256": header_sha256,
                           "rows": sum(len(array) for _, array, _ in self._waiting.values())},
-                "id": list(self._waiting), "start": [], "length": [], "frame_count": [], "subset": [], "sha256": []}
+                "id": list(self._waiting), "start": [], "length": [], "frame_count": [], "subset": []}
+        with ThreadPoolExecutor(processors()) as pool:
+            part["sha256"] = list(pool.map(lambda held: hashlib.sha256(held[1]).hexdigest(), self._waiting.values()))
         for video, (subset, array, frame_count) in self._waiting.items():
             part["start"].append(header[video]["data_offsets"][0] // row_bytes)
             part["length"].append(len(array))
             part["frame_count"].append(int(frame_count))
             part["subset"].append(subset)
-            part["sha256"].append(hashlib.sha256(array).hexdigest())
         save_json(self._journal / f"part-{number:05d}.json", part, sealed=True)
         self.parts.append(part)
         self._waiting = {}

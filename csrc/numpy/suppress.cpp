@@ -81,13 +81,13 @@ pybind11::tuple soft_temporal_nms(const Array<double>& segments,  // [N, 2] star
     const pybind11::gil_scoped_release unlocked;
     const wtal::Groups gathered = wtal::gather_groups(groups.data(), groups.size());
     wtal::SegmentGroup segments_of_group;
-    std::vector<int64_t> waiting;
+    wtal::SoftSuppressor suppressor(&wtal::suppress_by_decay);
     for (int64_t group = 0; group < gathered.size(); ++group) {
       read(gathered, group, segments, scores, segments_of_group);
-      wtal::suppress_softly(segments_of_group, decay, waiting, [&](int64_t position, double score) {
-        kept.push_back(gathered.row(gathered.begins[group] + position));
-        new_scores.push_back(score);
-      });
+      for (const wtal::Decayed& one : suppressor.keep(segments_of_group, decay)) {
+        kept.push_back(gathered.row(gathered.begins[group] + one.position));
+        new_scores.push_back(one.score);
+      }
     }
   }
   return pybind11::make_tuple(as_array(kept), as_array(new_scores));

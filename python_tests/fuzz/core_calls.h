@@ -35,14 +35,13 @@ inline std::vector<int64_t> nms(const fuzz::Segments& rows, double threshold, do
 
 inline std::vector<int64_t> soft_nms(const fuzz::Segments& rows, const wtal::Decay& decay, std::vector<double>& scores) {
   const wtal::Groups groups = wtal::gather_groups(rows.groups.data(), rows.size());
-  std::vector<int64_t> kept, waiting;
-  for (int64_t group = 0; group < groups.size(); ++group) {
-    wtal::SegmentGroup segments = group_of(rows, groups, group);
-    wtal::suppress_softly(segments, decay, waiting, [&](int64_t position, double score) {
-      kept.push_back(groups.row(groups.begins[group] + position));
-      scores.push_back(score);
-    });
-  }
+  wtal::SoftSuppressor suppressor(&wtal::suppress_by_decay);
+  std::vector<int64_t> kept;
+  for (int64_t group = 0; group < groups.size(); ++group)
+    for (const wtal::Decayed& one : suppressor.keep(group_of(rows, groups, group), decay)) {
+      kept.push_back(groups.row(groups.begins[group] + one.position));
+      scores.push_back(one.score);
+    }
   return kept;
 }
 

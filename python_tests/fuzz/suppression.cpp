@@ -78,7 +78,7 @@ void soft(const uint8_t* data, size_t size) {
   const Rule rule = decode_rule(bytes);
   const bool gaussian = bytes.flag();
   const double sigma = (1 + double(bytes.byte())) / 128, min_score = bytes.flag() ? 0 : double(bytes.byte()) / 512;
-  const fuzz::Segments rows = decode(bytes, false);
+  const fuzz::Segments rows = decode(bytes, bytes.byte() == 0xfe);
   std::vector<int64_t> expected;
   std::vector<double> scores = rows.scores, expected_scores;
   for (std::vector<int64_t>& waiting : by_group(rows)) {

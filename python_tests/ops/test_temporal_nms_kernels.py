@@ -1,9 +1,10 @@
-"""Compiled temporal_nms against its reference: groups that are searched by time, names and layouts of any kind."""
+"""Compiled suppression against its reference: groups that are searched by time, names and layouts of any kind."""
 
 import pytest
 import torch
 
-from wtal_fast.ops import temporal_nms, use_backend
+from python_tests.tolerances import KERNEL
+from wtal_fast.ops import soft_temporal_nms, temporal_nms, use_backend
 
 
 def crowd(kind: str, count: int = 450):
@@ -37,6 +38,20 @@ def test_large_groups(kernels, kind, threshold, offset):
     kept = temporal_nms(segments, scores, threshold, offset=offset)
     with use_backend("reference"):
         assert torch.equal(kept, temporal_nms(segments, scores, threshold, offset=offset))
+
+
+@pytest.mark.parametrize("method, threshold, offset, least", [
+    ("linear", 0.3, 0.0, 0.05), ("linear", 0.7, 1.0, 0.0), ("gaussian", 0.5, 0.0, 1e-3), ("gaussian", 0.5, 1.0, 0.2)])
+@pytest.mark.parametrize("kind", ["plain", "equal scores", "one outlier", "zero lengths", "before zero", "huge",
+                                  "tiny"])
+def test_large_groups_softly(kernels, kind, method, threshold, offset, least):
+    segments, scores = crowd(kind)
+    arguments = (segments, scores, threshold, None, offset, method, 0.4, least)
+    kept, values = soft_temporal_nms(*arguments)
+    with use_backend("reference"):
+        expected, wanted = soft_temporal_nms(*arguments)
+    assert torch.equal(kept, expected)
+    torch.testing.assert_close(values, wanted, **KERNEL["float64"])
 
 
 @pytest.mark.parametrize("names", ["in order", "shuffled", "far apart", "negative"])

@@ -33,6 +33,7 @@ def calls(device: str, size: str) -> Iterator[tuple[str, Callable[[], Iterator[C
     yield "temporal_iou", partial(_iou, device, size)
     yield "average_precision", partial(_average_precision, device, size)
     yield "propose", partial(_propose, device, size)
+    yield "propose_resampled", partial(_propose_resampled, device, size)
 
 
 def _of_cases(cases, plan: Plan) -> Iterator[Call]:
@@ -95,3 +96,18 @@ def _propose(device: str, size: str) -> Iterator[Call]:
     thresholds = torch.arange(0, 0.25, 0.025, dtype=torch.float64)
     yield Call(f"propose, {videos} videos of {steps:,} samples, 10 thresholds",
                partial(ops.propose, cas, thresholds.to(device), mask.to(device)), {})
+
+
+def _propose_resampled(device: str, size: str) -> Iterator[Call]:
+    """As `localize` calls it for a test set of THUMOS'14's size."""
+    rows, snippets, factor = (3, 20, 4) if size == "tiny" else (250, 750, 24)
+    draw = torch.Generator().manual_seed(4)
+    sequences, gate = torch.rand(2, rows, snippets, generator=draw).to(device)
+    lengths = torch.randint(1, snippets + 1, (rows,), generator=draw).to(device)
+    levels = torch.arange(0, 0.25, 0.025, dtype=torch.float64).to(device)
+    given = (sequences, lengths, lengths * factor, lengths.double(), levels, "stpn")
+    name = f"{rows} rows of {snippets} snippets, x {factor}, 10 thresholds"
+    yield Call(f"propose_resampled, {name}", partial(ops.propose_resampled, *given, max_count=snippets * factor), {})
+    for gated in (None, gate):
+        yield Call(f"propose_resampled_padded, {name}{', gate' if gated is not None else ''}",
+                   partial(ops.propose_resampled_padded, *given, 500_000, snippets * factor, gated, levels), {})

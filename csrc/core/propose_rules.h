@@ -20,6 +20,9 @@ struct Proposal {
   double score;
 };
 
+// The second at which sample j of `count` begins, which cover `duration` seconds.
+WTAL_INLINE double in_seconds(int64_t j, int64_t count, double duration) { return double(j) / double(count) * duration; }
+
 WTAL_INLINE bool is_above(double value, double threshold) { return value >= threshold && value > 0; }
 
 // Whether the run [start, end) is dropped for being sample 0 alone; `samples` are above its threshold in all.

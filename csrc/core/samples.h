@@ -2,17 +2,15 @@
 // csrc/cpu/isa/ compiles this once per instruction set.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "core/propose_rules.h"
+#include "core/resample_rules.h"
 #include "core/running_sums.h"
 
 namespace wtal {
 
 constexpr int64_t kBlock = 64;  // samples of one word of bits
-
-enum class Resampling { none, stpn, half_pixel };
 
 // Float64 samples with their running sums, and the least and largest of each block of kBlock. Arrays have room for whole
 // blocks; `sums` for one number more than `values`.
@@ -23,8 +21,7 @@ struct Samples {
 
 WTAL_INLINE int64_t blocks_of(int64_t samples) { return (samples + kBlock - 1) / kBlock; }
 
-// values [length] at x = j / factor for sample j; past the last snippet the line through the last two goes on. The
-// difference of neighbours is taken in the type of the values, the rest in float64, as SciPy's interp1d does.
+// values [length] at x = j / factor for sample j; past the last snippet the line through the last two goes on.
 template <typename Real>
 WTAL_INLINE void resample_stpn(const Real* values, int64_t length, int64_t factor, double* __restrict out) {
   const double step = 1.0 / double(factor);
@@ -39,27 +36,17 @@ WTAL_INLINE void resample_stpn(const Real* values, int64_t length, int64_t facto
       while (double(end - 1) * step > double(left + 1)) --end;
       while (end < samples && double(end) * step <= double(left + 1)) ++end;
     }
-    const double slope = double(Real(values[left + 1] - values[left])), origin = double(left), level = double(values[left]);
-    for (int32_t j = int32_t(begin); j < int32_t(end); ++j) out[j] = slope * (double(j) * step - origin) + level;
+    const Line line = line_from(values, left);
+    for (int32_t j = int32_t(begin); j < int32_t(end); ++j) out[j] = on_line(line, double(j) * step);
   }
 }
 
 // values [length] resized to `samples` with pixel centres at half integers, edges repeated (OpenCV's INTER_LINEAR).
-// Positions are rounded to float32 like there.
 template <typename Real>
 WTAL_INLINE void resample_half_pixel(const Real* values, int64_t length, int64_t samples, double* __restrict out) {
   const double scale = double(length) / double(samples);
   const int32_t last = int32_t(length - 1);
-  for (int32_t j = 0; j < int32_t(samples); ++j) {
-    const float x = float((double(j) + 0.5) * scale - 0.5);
-    const float floor = __builtin_floorf(x);
-    int32_t left = int32_t(floor);
-    const Real fraction = (left < 0) | (left >= last) ? Real(0) : Real(x - floor);
-    left = left < 0 ? 0 : left;
-    left = left > last ? last : left;
-    const int32_t right = left + 1 > last ? last : left + 1;
-    out[j] = double(Real(Real(values[left] * Real(Real(1) - fraction)) + Real(values[right] * fraction)));
-  }
+  for (int32_t j = 0; j < int32_t(samples); ++j) out[j] = between_pixels(values, last, half_pixel_position(scale, j));
 }
 
 template <typename Real>

@@ -1,7 +1,7 @@
 #include "cpu/propose.h"
 
 #include "core/propose.h"
-#include "cpu/segments.h"
+#include "cpu/propose_checks.h"
 
 namespace {
 
@@ -12,9 +12,11 @@ struct Row {
   std::vector<Proposal> found;
 };
 
-void copy_row(const Tensor& from, int64_t offset, int64_t stride, const Samples& to) {
+// False where a sample is not finite.
+bool copy_row(const Tensor& from, int64_t offset, int64_t stride, const Samples& to) {
   const double* source = doubles(from) + offset;
   for (int64_t j = 0; j < to.length; ++j) to.values[j] = source[j * stride];
+  return all_finite(to.values, to.length);
 }
 
 std::vector<Row> kept_rows(const Tensor& class_mask) {
@@ -73,27 +75,31 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> propose(const Tensor& cas,   
   const ProposeRule rule{outer_ratio, outer_closed, outer_raw, min_run, skip_run_at_zero};
   for (int64_t v = 0; v < videos; ++v)
     STD_TORCH_CHECK(integers(valid)[v] >= 0 && integers(valid)[v] <= time, "propose: lengths must be in 0..T");
+  check_thresholds(levels);
 
   std::vector<Row> rows = kept_rows(mask);
+  std::vector<uint8_t> finite(rows.size(), 1);
   const SampleLoops loops = WTAL_FASTEST(sample_loops)();
   torch::stable::parallel_for(0, int64_t(rows.size()), 1, [&](int64_t begin, int64_t end) {
     SampleStore store, gate_store;
     Proposer proposer(loops);
     for (int64_t r = begin; r < end; ++r) {
       Row& row = rows[r];
+      const double weight = doubles(weights)[row.video * classes + row.label];
       const Samples sequence = store.resize(integers(valid)[row.video]);
-      copy_row(values, row.video * values.stride(0) + row.label * values.stride(2), values.stride(1), sequence);
+      finite[r] = std::isfinite(weight) &
+                  copy_row(values, row.video * values.stride(0) + row.label * values.stride(2), values.stride(1), sequence);
       loops.add_up(sequence);
       Samples above = sequence;
       if (steering) {
         above = gate_store.resize(sequence.length);
-        copy_row(*steering, row.video * time, 1, above);
+        finite[r] &= uint8_t(copy_row(*steering, row.video * time, 1, above));
       }
       loops.bound(above);
-      proposer.propose(sequence, above, doubles(levels), levels.size(0), rule,
-                       class_weight * doubles(weights)[row.video * classes + row.label], row.found);
+      proposer.propose(sequence, above, doubles(levels), levels.size(0), rule, class_weight * weight, row.found);
     }
   });
+  check_all_finite(finite);
   return pack(rows, cas);
 }
 

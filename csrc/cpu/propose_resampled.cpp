@@ -1,19 +1,13 @@
-#include <string>
-
 #include "core/propose.h"
 #include "cpu/propose.h"
-#include "cpu/segments.h"
+#include "cpu/propose_checks.h"
+#include "resize_name.h"
 
 namespace {
 
 using namespace wtal;
 
 constexpr int64_t kRowsPerThread = 4;
-
-Resampling resampling_named(const std::string& name) {
-  STD_TORCH_CHECK(name == "none" || name == "stpn" || name == "half_pixel", "propose_resampled: unknown resize");
-  return name == "none" ? Resampling::none : name == "stpn" ? Resampling::stpn : Resampling::half_pixel;
-}
 
 // Sequences [R, T] of one floating point type, of which the first lengths [R] numbers count.
 class Sequences {
@@ -25,7 +19,7 @@ class Sequences {
                     "propose_resampled: sequences must be float32 or float64 on the CPU");
   }
 
-  // Row r as `samples` samples; false where it is not finite.
+  // Row r as `samples` samples; false where a snippet may not be resampled.
   bool resample(int64_t r, int64_t samples, double* out) const {
     if (tensor_.scalar_type() == ScalarType::Float) return resample_as<float>(r, samples, loops_.resample32, out);
     return resample_as<double>(r, samples, loops_.resample64, out);
@@ -35,10 +29,10 @@ class Sequences {
   template <typename Real, typename Loop>
   bool resample_as(int64_t r, int64_t samples, const Loop& loop, double* out) const {
     const Real* row = static_cast<const Real*>(tensor_.const_data_ptr()) + r * time_;
-    bool finite = true;
-    for (int64_t t = 0; t < lengths_[r]; ++t) finite &= std::abs(row[t]) <= std::numeric_limits<Real>::max();
+    bool good = true;
+    for (int64_t t = 0; t < lengths_[r]; ++t) good &= may_resample(row[t]);
     loop(row, lengths_[r], rule_, samples, out);
-    return finite;
+    return good;
   }
 
   Tensor tensor_;
@@ -68,8 +62,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> pack(const std::vector<RowProposals>&
       for (size_t i = 0; i < rows[r].found.size(); ++i) {
         const Proposal& proposal = rows[r].found[i];
         const int64_t place = begins[r] + int64_t(i);
-        to_bounds[2 * place] = double(proposal.start) / double(counts[r]) * durations[r];
-        to_bounds[2 * place + 1] = double(proposal.end) / double(counts[r]) * durations[r];
+        to_bounds[2 * place] = in_seconds(proposal.start, counts[r], durations[r]);
+        to_bounds[2 * place + 1] = in_seconds(proposal.end, counts[r], durations[r]);
         to_score[place] = proposal.score;
         to_index[place] = r;
         to_gated[place] = i >= rows[r].gated;
@@ -88,7 +82,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> propose_resampled(const Tensor& seque
                                                              const Tensor& gate_thresholds,      // [G]
                                                              double outer_ratio, bool outer_closed, int64_t min_run,
                                                              bool skip_run_at_zero, const Tensor& class_scores,  // [R]
-                                                             double class_weight) {
+                                                             double class_weight, std::optional<int64_t> max_count) {
   STD_TORCH_CHECK(sequences.dim() == 2 && thresholds.dim() == 1 && gate_thresholds.dim() == 1,
                   "propose_resampled: sequences must be [R, T], thresholds [M]");
   const int64_t rows = sequences.size(0), time = sequences.size(1);
@@ -98,12 +92,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> propose_resampled(const Tensor& seque
   const Tensor seconds = as_scores(durations, rows, sequences), added = as_scores(class_scores, rows, sequences);
   const Tensor levels = as_double(thresholds, sequences), gate_levels = as_double(gate_thresholds, sequences);
   const Resampling resampling = resampling_named(resize);
+  const int64_t most = std::min(max_count.value_or(INT32_MAX), int64_t{INT32_MAX});
+  check_thresholds(levels);
+  if (gate) check_thresholds(gate_levels);
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t length = integers(valid)[r], samples = integers(sizes)[r];
-    STD_TORCH_CHECK(length >= 1 && length <= time && samples >= 0 && samples < (int64_t{1} << 31) &&
+    STD_TORCH_CHECK(length >= 1 && length <= time && samples >= 0 && samples <= most &&
                         (resampling != Resampling::none || samples == length) &&
                         (resampling != Resampling::stpn || samples % length == 0),
-                    "propose_resampled: lengths must be in 1..T, counts what resize makes of them");
+                    "propose_resampled: lengths must be in 1..T, counts what resize makes of them and at most max_count");
   }
 
   const SampleLoops loops = WTAL_FASTEST(sample_loops)();
@@ -132,8 +129,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> propose_resampled(const Tensor& seque
       proposer.propose(samples, steering, doubles(gate_levels), gate_levels.size(0), gate_rule, extra, found[r].found);
     }
   });
-  STD_TORCH_CHECK(std::all_of(finite.begin(), finite.end(), [](uint8_t good) { return good; }),
-                  "propose_resampled: sequences and gate must be finite");
+  check_all_finite(finite);
   return pack(found, integers(sizes), doubles(seconds));
 }
 

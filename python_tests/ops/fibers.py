@@ -90,6 +90,29 @@ class SegmentKernels:
             int(skip_run_at_zero), ctypes.c_int64(capacity), out, pointer(score), pointer(number))
         return start, end, score, label, video, number
 
+    def propose_resampled_padded(
+            self, sequences: Tensor, lengths: Tensor, counts: Tensor, durations: Tensor, thresholds: Tensor,
+            resize: str, gate: Tensor | None, gate_thresholds: Tensor, outer_ratio: float, outer_closed: bool,
+            min_run: int, skip_run_at_zero: bool, class_scores: Tensor, class_weight: float, max_count: int,
+            capacity: int) -> tuple[Tensor, ...]:
+        sequences, gate = sequences.contiguous(), None if gate is None else gate.contiguous()
+        seconds, levels, gate_levels, weights = map(_doubles, (durations, thresholds, gate_thresholds, class_scores))
+        segments, score = (torch.empty(shape, dtype=torch.float64) for shape in ((capacity, 2), capacity))
+        row, gated, number = torch.empty(capacity).long(), torch.empty(capacity).bool(), torch.tensor(0)
+        single = [tensor is not None and tensor.dtype == torch.float32 for tensor in (sequences, gate)]
+        self.library.propose_resampled(
+            integers(*sequences.shape, len(levels), len(gate_levels), max_count), pointer(sequences), pointer(gate),
+            (ctypes.c_int * 2)(*single), pointer(lengths), pointer(counts), pointer(seconds),
+            ("none", "stpn", "half_pixel").index(resize), pointer(levels), pointer(gate_levels),
+            ctypes.c_double(outer_ratio), int(outer_closed), ctypes.c_int64(min_run), int(skip_run_at_zero),
+            pointer(weights), ctypes.c_double(class_weight), ctypes.c_int64(capacity), pointer(segments),
+            pointer(score), pointer(row), pointer(gated), pointer(number))
+        return segments, score, row, gated, number
+
+    def largest(self, counts: Tensor) -> int:
+        self.library.largest.restype = ctypes.c_int64
+        return self.library.largest(pointer(counts), ctypes.c_int64(len(counts)))
+
     def average_precision(self, pred_segments: Tensor, pred_scores: Tensor, pred_groups: Tensor, gt_segments: Tensor,
                           gt_groups: Tensor, num_classes: int, tiou_thresholds: Tensor) -> tuple[Tensor, bool]:
         """The average precision and whether a value is refused."""

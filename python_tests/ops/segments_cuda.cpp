@@ -1,9 +1,11 @@
-// The CUDA kernels of the segment ops on CPU memory, for test_segments_cuda.py. Blocks have fewer warps than on a GPU
+// The CUDA kernels of the segment ops on CPU memory, for fibers.py. Blocks have fewer warps than on a GPU
 // where their number is a template argument.
 #include "cuda_on_cpu.h"
 
 #include "cuda/average_precision.cuh"
+#include "cuda/cas_rows.cuh"
 #include "cuda/propose.cuh"
+#include "cuda/resampled_rows.cuh"
 #include "cuda/soft_temporal_nms.cuh"
 #include "cuda/temporal_iou.cuh"
 #include "cuda/temporal_nms.cuh"
@@ -13,6 +15,14 @@ using namespace wtal;
 namespace {
 
 constexpr int kWarps = 2;
+
+template <typename Rows, typename Out>
+void run_proposals(const Rows& rows, const Levels& levels, const Out& out, int64_t* number) {
+  cuda_on_cpu::Sequence sequence;
+  const ProposeWork work = count_proposals(sequence, rows, levels);
+  write_proposals(sequence, rows, levels, work, out);
+  pad_proposals(sequence, rows.count, work, out, number);
+}
 
 }  // namespace
 
@@ -64,14 +74,33 @@ void propose(const int64_t* shape, const double* cas, const int64_t* strides, co
              const bool* mask, const double* class_scores, double class_weight, const double* thresholds,
              double outer_ratio, int outer_closed, int outer_raw, int64_t min_run, int skip_run_at_zero,
              int64_t capacity, int64_t* const* out, double* score, int64_t* number) {
-  const ProposeInput op{shape[0], shape[1], shape[2], shape[3], cas, strides[0], strides[1], strides[2], gate, lengths,
-                        mask, class_scores, class_weight, thresholds,
-                        {outer_ratio, outer_closed != 0, outer_raw != 0, min_run, skip_run_at_zero != 0}};
-  const Proposed proposed{capacity, out[0], out[1], score, out[2], out[3]};
+  const int64_t videos = shape[0], classes = shape[2], count = videos * classes, levels = shape[3];
+  const CasRows rows{videos, classes, count, shape[1], cas, strides[0], strides[1], strides[2], gate, lengths, mask,
+                     class_scores, class_weight, videos + count};
+  const ProposeRule rule{outer_ratio, outer_closed != 0, outer_raw != 0, min_run, skip_run_at_zero != 0};
+  run_proposals(rows, {thresholds, thresholds, gate ? 0 : levels, gate ? levels : 0, rule, rule.outer_raw},
+                Proposed{capacity, out[0], out[1], score, out[2], out[3], classes}, number);
+}
+
+// shape: rows, snippets, thresholds, thresholds of the gate, largest count; single: float32, of sequences and of the gate.
+void propose_resampled(const int64_t* shape, const void* sequences, const void* gate, const int* single,
+                       const int64_t* lengths, const int64_t* counts, const double* durations, int resampling,
+                       const double* thresholds, const double* gate_thresholds, double outer_ratio, int outer_closed,
+                       int64_t min_run, int skip_run_at_zero, const double* class_scores, double class_weight,
+                       int64_t capacity, double* segments, double* score, int64_t* row, bool* gated, int64_t* number) {
+  const int64_t count = shape[0], time = shape[1];
+  const ResampledRows rows{count, time, shape[4], {sequences, single[0] != 0}, {gate, single[1] != 0}, lengths, counts,
+                           Resampling(resampling), class_scores, class_weight, time > 1 ? count * time : count};
+  const ProposeRule rule{outer_ratio, outer_closed != 0, false, min_run, skip_run_at_zero != 0};
+  run_proposals(rows, {thresholds, gate_thresholds, shape[2], gate ? shape[3] : 0, rule, true},
+                ProposedSeconds{capacity, segments, score, row, gated, counts, durations}, number);
+}
+
+int64_t largest(const int64_t* counts, int64_t count) {
   cuda_on_cpu::Sequence sequence;
-  const ProposeWork work = count_proposals(sequence, op);
-  write_proposals(sequence, op, work, proposed);
-  pad_proposals(sequence, op, work, proposed, number);
+  int64_t* found = sequence.zeros<int64_t>(1);
+  sequence.launch(largest_kernel, count > 0, kElementThreads, counts, count, found);
+  return *found;
 }
 
 }  // extern "C"

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from python_tests.ops import test_propose_resampled as resampled
 from python_tests.ops import test_segment_ops as battery
 from wtal_fast import ops
 
@@ -49,6 +50,29 @@ def test_proposals_and_their_capacity():
         assert torch.equal(part, whole[: size - 7])
     with pytest.raises(ValueError, match="capacity must be at least 0, got -1"):
         ops.propose_padded(cas, thresholds, mask, -1)
+
+
+def test_resampled_proposals_and_their_capacity():
+    sequences, gate, lengths, counts, durations = resampled.rows("stpn")
+    levels = torch.tensor([0.4, 0.7])
+    given = (sequences, lengths, counts, durations, levels, "stpn")
+    options = {"gate": gate, "gate_thresholds": levels[:1]}
+    found = ops.propose_resampled(*given, **options)
+    size = len(found[0])
+    assert size > 20 and found[3].any() and not found[3].all()
+    for capacity in (size + 5, size):
+        actual = ops.propose_resampled_padded(*given, capacity, 960, **options)
+        assert_padded(actual, found, (0, 0, -1, False))
+        assert all(len(part) == capacity for part in actual[:-1])
+    *parts, number = ops.propose_resampled_padded(*given, size - 7, 960, **options)
+    assert int(number) == size
+    for part, whole in zip(parts, found, strict=True):
+        assert torch.equal(part, whole[: size - 7])
+    segments, score, row, gated, number = ops.propose_resampled_padded(*given, 3, 959, **options)
+    assert int(number) == -1 and not (segments.any() or score.any() or gated.any()) and row.tolist() == [-1] * 3
+    for name in ("capacity", "max_count"):
+        with pytest.raises(ValueError, match=f"propose_resampled_padded: {name} must be at least 0, got -1"):
+            ops.propose_resampled_padded(*given, **({"capacity": 3, "max_count": 960} | {name: -1}))
 
 
 @pytest.mark.parametrize("segment, score", [([0.0, NAN], 0.5), ([INF, INF], 0.5), ([2.0, 1.0], 0.5), ([0.0, 1.0], NAN)])
@@ -95,6 +119,10 @@ def test_opcheck():
     arguments = (cas, torch.tensor([0.3, 0.6]), torch.ones(2, 2, dtype=torch.bool), torch.tensor([9, 4]), cas[:, :, 0])
     torch.library.opcheck(raw.propose_padded.default,
                           (*arguments, 0.25, True, False, 1, False, torch.ones(2, 2), 0.2, 7))
+    *rows, durations = resampled.rows("none")
+    torch.library.opcheck(raw.propose_resampled_padded.default, (
+        rows[0], *rows[2:], durations, torch.tensor([0.4]), "none", rows[1], torch.tensor([0.5]), 0.25, True, 1, False,
+        durations, 0.2, 40, 9))
 
 
 def test_sizes_need_no_values():

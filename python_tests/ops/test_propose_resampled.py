@@ -130,7 +130,7 @@ def test_opcheck():
     for steering in (None, gate):
         arguments = (sequences, lengths, counts, durations, THRESHOLDS, "stpn", steering, THRESHOLDS[:2])
         torch.library.opcheck(torch.ops.wtal_fast.propose_resampled.default,
-                              (*arguments, 0.25, True, 1, True, durations, 0.2))
+                              (*arguments, 0.25, True, 1, True, durations, 0.2, None))
 
 
 GOOD = {"sequences": torch.zeros(2, 5), "lengths": torch.tensor([5, 4]), "counts": torch.tensor([10, 8]),
@@ -147,8 +147,13 @@ GOOD = {"sequences": torch.zeros(2, 5), "lengths": torch.tensor([5, 4]), "counts
     ({"counts": torch.tensor([10, 9])}, ValueError, "do not fit resize='stpn': 9 samples of 4 snippets in row 1"),
     ({"counts": torch.tensor([10, 9]), "resize": "none"}, ValueError, "10 samples of 5 snippets in row 0"),
     ({"counts": torch.tensor([-1, 9]), "resize": "half_pixel"}, ValueError, "-1 samples"),
-    ({"thresholds": torch.tensor([-0.5])}, ValueError, "thresholds must be >= 0, got -0.5"),
-    ({"thresholds": torch.tensor([torch.nan])}, ValueError, "thresholds must be >= 0, got nan"),
+    ({"thresholds": torch.tensor([-0.5])}, ValueError, "thresholds must be finite and >= 0, got -0.5"),
+    ({"thresholds": torch.tensor([torch.nan])}, ValueError, "thresholds must be finite and >= 0, got nan"),
+    ({"gate": torch.zeros(2, 5), "gate_thresholds": torch.tensor([0.5, -1.0])}, ValueError,
+     "gate_thresholds must be finite and >= 0, got -1.0"),
+    ({"max_count": 9}, ValueError, "counts do not fit resize='stpn', max_count=9: 10 samples of 5 snippets in row 0"),
+    ({"durations": torch.ones(2, device="meta")}, ValueError,
+     "durations must be on the device of sequences, cpu, got meta"),
     ({"gate": torch.full((2, 5), torch.inf)}, ValueError, "gate must be finite"),
     ({"gate": torch.zeros(2, 4)}, ValueError, r"gate must be \[2, 5\]"),
     ({"resize": "cubic"}, ValueError, "resize must be one of"),

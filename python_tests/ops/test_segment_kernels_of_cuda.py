@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+from python_tests.ops import test_propose_resampled as resampled
 from python_tests.ops import test_segment_ops as battery
 from python_tests.ops.fibers import SegmentKernels, compile_for_cpu
 from python_tests.ops.test_segment_ops import columns, random_rows, row
 from wtal_fast import ops
+from wtal_fast.ops.propose_resampled import resample
 
 NAN, INF = float("nan"), float("inf")
 ONE = torch.ones(1, dtype=torch.float64)
@@ -205,6 +207,95 @@ class TestProposals:
         if name in ("cas", "gate", "class_scores"):  # the class that is not asked for
             given[name].copy_(given[name].nan_to_num(0, 0, 0))
             given[name].view(-1)[0] = value
+            assert number() > 0
+
+
+class TestResampledProposals:
+    def check(self, fibers, sequences, lengths, counts, durations, levels, resize, gate, gate_levels, *rule):
+        given = (sequences, lengths, counts, durations, levels, resize, gate, gate_levels, *rule)
+        found = torch.ops.wtal_fast.propose_resampled(*given, None)
+        size, most = len(found[0]), fibers.largest(counts)
+        assert most == max([0, *counts.tolist()])
+        for capacity, largest in ((size, most), (size + 3, most + 100), (max(0, size - 1), most), (0, most)):
+            *parts, number = fibers.propose_resampled_padded(*given, largest, capacity)
+            assert int(number) == size
+            for part, wanted, padding in zip(parts, found, (0, 0, -1, False), strict=True):
+                assert torch.equal(part[:size], wanted[:capacity]) and (part[size:] == padding).all()
+        return size
+
+    @pytest.mark.parametrize("closed, min_run, lone, ratio", [(True, 1, True, 0.25), (False, 2, False, 3.0)])
+    @pytest.mark.parametrize("gated", [False, True], ids=["no gate", "gate"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+    @pytest.mark.parametrize("resize", ["stpn", "half_pixel", "none"])
+    def test_samples(self, kernels, fibers, resize, dtype, gated, closed, min_run, lone, ratio):
+        sequences, gate, lengths, counts, durations = resampled.rows(resize, dtype)
+        size = self.check(fibers, sequences, lengths, counts, durations, resampled.THRESHOLDS, resize,
+                          gate if gated else None, resampled.THRESHOLDS[1:3], ratio, closed, min_run, lone,
+                          torch.linspace(0, 1, 7, dtype=torch.float64), 0.5)
+        assert size > 20
+
+    @pytest.mark.parametrize("resize, factor", [("stpn", 24), ("stpn", 7), ("stpn", 1), ("half_pixel", 16.3),
+                                                ("half_pixel", 0.4), ("none", 1)])
+    def test_thresholds_that_are_samples(self, kernels, fibers, resize, factor):
+        """Each sample lies exactly where the CPU has it, else a run would begin or end one sample off."""
+        draw = torch.Generator().manual_seed(0)
+        sequences = torch.rand(2, 30, generator=draw)
+        lengths = torch.tensor([30, 23])
+        counts = (lengths * factor).long()
+        samples = resample(sequences[:1], lengths[:1], counts[:1], resize)[0]
+        levels = samples[:: len(samples) // 8 + 1].contiguous()
+        gate = sequences.flip(0).double()
+        assert self.check(fibers, sequences, lengths, counts, lengths.double(), levels, resize, gate, levels[:2], 0.25,
+                          True, 1, True, torch.ones(2), 0.2) > 20
+
+    @hypothesis.given(st.data())
+    @examples(40)
+    def test_random(self, kernels, fibers, data):
+        resize = data.draw(st.sampled_from(["stpn", "half_pixel", "none"]))
+        lengths = torch.tensor(data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)))
+        factors = data.draw(st.lists(st.integers(0, 40), min_size=len(lengths), max_size=len(lengths)))
+        counts = {"stpn": lengths * torch.tensor(factors), "none": lengths, "half_pixel": torch.tensor(factors)}[resize]
+        values = st.lists(battery.level, min_size=9 * len(lengths), max_size=9 * len(lengths))
+        sequences = torch.tensor(data.draw(values)).reshape(-1, 9)
+        gate = data.draw(st.none() | values)
+        self.check(fibers, sequences, lengths, counts, lengths / 3, ONE * 0.25, resize,
+                   None if gate is None else torch.tensor(gate).reshape(-1, 9), torch.tensor([0.5, 0.125]),
+                   data.draw(st.sampled_from([0.0, 0.25, 3.0])), data.draw(st.booleans()), data.draw(st.integers(1, 3)),
+                   data.draw(st.booleans()), torch.ones(len(lengths)), 0.2)
+
+    @pytest.mark.parametrize("resize", ["stpn", "half_pixel"])
+    def test_numbers_near_overflow(self, kernels, fibers, resize):
+        """The largest that are accepted: the line past the last snippet stays finite."""
+        largest = torch.finfo(torch.float32).max / 8
+        sequences = torch.tensor([[largest, -largest, largest, largest], [0.0, 0.0, -largest, largest]])
+        given = (sequences, torch.tensor([4, 4]), torch.tensor([40, 40]), torch.ones(2), ONE / 2, resize, None, ONE,
+                 0.25, True, 1, False, torch.ones(2), 0.2)
+        assert self.check(fibers, *given) == 3
+        assert torch.ops.wtal_fast.propose_resampled(*given, None)[1].isfinite().all()
+        above = largest * (1 + 1e-6)
+        for value in (above, -above):
+            with pytest.raises(ValueError, match="finite and far from overflow"):
+                ops.propose_resampled(sequences.index_fill(1, torch.tensor([2]), value), *given[1:6])
+
+    @pytest.mark.parametrize("change", [
+        {"sequences": NAN}, {"sequences": -INF}, {"gate": INF}, {"lengths": 0}, {"lengths": -3}, {"lengths": 71},
+        {"counts": 141}, {"counts": -2}, {"counts": 2**40}, {"thresholds": NAN}, {"gate_thresholds": -0.5},
+        {"gate_thresholds": INF}], ids=str)
+    def test_what_is_refused(self, fibers, change):
+        given = {"sequences": torch.rand(2, 70), "lengths": torch.tensor([70, 70]), "counts": torch.tensor([140, 140]),
+                 "durations": torch.ones(2), "thresholds": torch.tensor([0.2, 0.5]), "resize": "stpn",
+                 "gate": torch.rand(2, 70), "gate_thresholds": torch.tensor([0.3])}
+
+        def number(most=140):
+            return int(fibers.propose_resampled_padded(*given.values(), 0.25, True, 1, False, torch.ones(2), 0.2, most,
+                                                       8)[-1])
+
+        assert number() > 0 and number(139) == -1
+        (name, value), = change.items()
+        given[name].view(-1)[-1] = value
+        assert number() == -1
+        if name in ("sequences", "gate"):  # behind the last snippet of a row
+            given["lengths"], given["counts"] = torch.tensor([70, 69]), torch.tensor([140, 138])
             assert number() > 0
 
 

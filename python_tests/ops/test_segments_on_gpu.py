@@ -10,6 +10,7 @@ import torch
 
 from python_tests.conftest import require
 from python_tests.localization.test_pipeline import FIELDS, NAMES, SETTINGS, random_batch
+from python_tests.ops import test_propose_resampled as resampled
 from python_tests.ops import test_segment_ops as battery
 from python_tests.ops.op_battery import DTYPES, LAYOUTS, tensors_of
 from python_tests.tolerances import RELEASED_DETECTIONS
@@ -47,7 +48,8 @@ def assert_same(actual, expected, what: str) -> None:
                                    msg=lambda text: f"{what}\n{text}")
 
 
-@pytest.mark.parametrize("name", [*OPS, "temporal_nms_padded", "soft_temporal_nms_padded", "propose_padded"])
+@pytest.mark.parametrize("name", [*OPS, "temporal_nms_padded", "soft_temporal_nms_padded", "propose_padded",
+                                  "propose_resampled", "propose_resampled_padded"])
 def test_compiled_kernels_run(name):
     assert _library.backend_of(name, "cuda") == "native"
 
@@ -86,6 +88,27 @@ def test_long_videos():
     cas = torch.nn.functional.avg_pool1d(torch.rand(3, 2, 100_000, generator=draw, dtype=torch.float64), 25, 1, 12)
     given = (cas.transpose(1, 2), torch.linspace(0.3, 0.7, 17, dtype=torch.float64), torch.ones(3, 2).bool())
     assert_same(ops.propose(*map(on_gpu, given)), ops.propose(*given), "propose")
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["no gate", "gate"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("resize", ["stpn", "half_pixel", "none"])
+def test_resampled_proposals(resize, dtype, gated):
+    sequences, gate, lengths, counts, durations = resampled.rows(resize, dtype)
+    given = (sequences, lengths, counts, durations, resampled.THRESHOLDS, resize, gate if gated else None,
+             resampled.THRESHOLDS[1:3] if gated else None)
+    expected = ops.propose_resampled(*given)
+    assert len(expected[0]) > 20
+    for most in (None, 960):
+        assert_same(ops.propose_resampled(*map(on_gpu, given), max_count=most), expected, f"max_count={most}")
+
+
+def test_resampled_proposals_of_long_videos():
+    draw = torch.Generator().manual_seed(0)
+    sequences, lengths = torch.rand(6, 20_000, generator=draw), torch.tensor([20_000, 19_999, 1, 2, 777, 12_345])
+    levels = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    given = (sequences, lengths, lengths * 24, lengths.double(), levels, "stpn")
+    assert_same(ops.propose_resampled(*map(on_gpu, given)), ops.propose_resampled(*given), "propose_resampled")
 
 
 def recorded(function):
@@ -128,6 +151,23 @@ def test_proposals_in_a_graph():
         assert_same(results, ops.propose_padded(*here, 2000, lengths.cpu()), f"{capacity_is_enough}")
 
 
+def test_resampled_proposals_in_a_graph():
+    def columns(seed):
+        sequences, gate, lengths, counts, durations = resampled.rows("stpn", seed=seed)
+        return (sequences, lengths, counts, durations, resampled.THRESHOLDS, "stpn", 3000, 960, gate,
+                resampled.THRESHOLDS[:2])
+
+    given = [on_gpu(value) for value in columns(0)]
+    results, graph = recorded(lambda: ops.propose_resampled_padded(*given))
+    given[0].copy_(columns(1)[0])
+    given[8].copy_(columns(1)[8])
+    graph.replay()
+    assert_same(results, ops.propose_resampled_padded(*columns(1)), "replayed")
+    given[2][0] = 984
+    graph.replay()
+    assert int(results[-1]) == -1 and not results[1].any() and (results[2] == -1).all()
+
+
 def test_average_precision_in_a_graph():
     def columns(seed):
         segments, scores, groups = battery.random_rows(300, 12, seed)
@@ -155,6 +195,10 @@ def test_several_devices_are_refused(name):
     (lambda s, c, g: ops.temporal_nms(s, c, 0.5, g), 1, NAN, "scores must be finite, got nan in row 2"),
     (lambda s, c, g: ops.temporal_nms(s, c, 0.5, g), 0, -9.0, "end >= start"),
     (lambda s, c, g: ops.soft_temporal_nms(s, c, 0.5, g), 0, NAN, "segments must be finite"),
+    (lambda s, c, g: ops.propose(s[None], c, s[:1] == s[:1]), 0, NAN, "cas must be finite"),
+    (lambda s, c, g: ops.propose(s[None], c, s[:1] == s[:1]), 1, -1, "finite and >= 0, got -1"),
+    (lambda s, c, g: ops.propose_resampled(s, g * 0 + 2, g * 0 + 4, c, c, "stpn"), 0, NAN, "sequences must be finite"),
+    (lambda s, c, g: ops.propose_resampled(s, g, g, c, c, "none"), 2, 3, r"lengths must be in 1..2, got .*\.3"),
     (lambda s, c, g: ops.average_precision(s, c, g, s, g, 2, [0.5]), 1, NAN, "pred_scores must be finite"),
     (lambda s, c, g: ops.average_precision(s, c, g, s, g, 2, [0.5]), 2, -1, "must be >= 0, got -1"),
 ])

@@ -52,7 +52,8 @@ def proposals(rows: Rows, config: LocalizationConfig) -> Segments:
     seconds, score, row, gated = propose_resampled(
         rows.cas, rows.lengths, rows.counts, rows.durations, thresholds, config.upsample, rows.steering,
         magnitude_thresholds, config.outer_ratio, config.outer_closed, config.min_run, rows.class_scores,
-        config.class_weight, config.skip_run_at_zero)
+        config.class_weight, config.skip_run_at_zero,
+        max_count=rows.cas.shape[1] * config.upsample_factor if config.upsample == "stpn" else None)
     if config.shrink:
         margin = config.shrink * (seconds[:, 1:] - seconds[:, :1]).masked_fill(gated[:, None], 0.0)  # [N, 1]
         seconds = seconds + torch.cat([margin, -margin], dim=1)

@@ -6,7 +6,12 @@ from wtal_fast.ops.affinity_conv1d import affinity_conv1d
 from wtal_fast.ops.average_precision import average_precision
 from wtal_fast.ops.leaky_dropout import leaky_dropout
 from wtal_fast.ops.local_affinity import local_affinity
-from wtal_fast.ops.padded import propose_padded, soft_temporal_nms_padded, temporal_nms_padded
+from wtal_fast.ops.padded import (
+    propose_padded,
+    propose_resampled_padded,
+    soft_temporal_nms_padded,
+    temporal_nms_padded,
+)
 from wtal_fast.ops.propose import propose
 from wtal_fast.ops.propose_resampled import propose_resampled
 from wtal_fast.ops.soft_temporal_nms import soft_temporal_nms
@@ -25,6 +30,7 @@ __all__ = [
     "propose",
     "propose_padded",
     "propose_resampled",
+    "propose_resampled_padded",
     "soft_temporal_nms",
     "soft_temporal_nms_padded",
     "temporal_iou",

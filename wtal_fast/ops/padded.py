@@ -1,9 +1,9 @@
 """Suppression and proposals with outputs of a size that is known beforehand, for CUDA graphs.
 
-`temporal_nms`, `soft_temporal_nms` and `propose` return as many entries as they find, so on a GPU the host waits once
-to read that number. The forms here return arrays of fixed size and the number as a tensor: nothing is read, and a CUDA
-graph can record them. Values are checked where they are used: a number of -1 says that one of them is refused, and all
-entries are padding then.
+`temporal_nms`, `soft_temporal_nms`, `propose` and `propose_resampled` return as many entries as they find, so on a GPU
+the host waits once to read that number. The forms here return arrays of fixed size and the number as a tensor: nothing
+is read, and a CUDA graph can record them. Values are checked where they are used: a number of -1 says that one of them
+is refused, and all entries are padding then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from wtal_fast.ops import _library
-from wtal_fast.ops.propose import check_propose
+from wtal_fast.ops.propose import check_propose, refused
+from wtal_fast.ops.propose_resampled import check_resampled, refused_resampled
 from wtal_fast.ops.soft_temporal_nms import check_decay
 from wtal_fast.ops.temporal_nms import check_suppression
 
@@ -66,9 +67,36 @@ def propose_padded(cas: Tensor, thresholds: Tensor, class_mask: Tensor, capacity
                            bool(skip_run_at_zero), class_scores.detach(), float(class_weight), int(capacity))
 
 
+def propose_resampled_padded(
+        sequences: Tensor, lengths: Tensor, counts: Tensor, durations: Tensor, thresholds: Tensor,
+        resize: Literal["stpn", "half_pixel", "none"], capacity: int, max_count: int, gate: Tensor | None = None,
+        gate_thresholds: Tensor | None = None, outer_ratio: float = 0.25, outer_closed: bool = True, min_run: int = 1,
+        class_scores: Tensor | None = None, class_weight: float = 0.2,
+        skip_run_at_zero: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The first `capacity` proposals of `propose_resampled`, padded to that many.
+
+    Arguments as there; max_count, the largest count there may be, sizes the scratch memory. Returns segments
+    [capacity, 2], score, row and gated [capacity] and how many proposals there are, int64 []: more than `capacity`
+    where some did not fit, -1 where `propose_resampled` would raise for a value. Behind the last proposal segments and
+    score are 0, row -1 and gated False.
+    """
+    op = "propose_resampled_padded"
+    for name, value in (("capacity", capacity), ("max_count", max_count)):
+        if value < 0:
+            raise ValueError(f"{op}: {name} must be at least 0, got {value}")
+    gate_thresholds, class_scores = check_resampled(
+        op, sequences, lengths, counts, durations, thresholds, resize, gate, gate_thresholds, outer_ratio, min_run,
+        class_scores)
+    gate = None if gate is None else gate.detach()
+    return _propose_resampled_padded(
+        sequences.detach(), lengths, counts, durations, thresholds.detach(), resize, gate, gate_thresholds.detach(),
+        float(outer_ratio), bool(outer_closed), int(min_run), bool(skip_run_at_zero), class_scores.detach(),
+        float(class_weight), int(max_count), int(capacity))
+
+
 def _padded(values: Tensor, size: int, padding: float) -> Tensor:
     kept = values[:size]
-    return torch.cat([kept, kept.new_full((size - len(kept),), padding)])
+    return torch.cat([kept, kept.new_full((size - len(kept), *kept.shape[1:]), padding)])
 
 
 def _good_segments(segments: Tensor, scores: Tensor) -> bool:
@@ -107,15 +135,10 @@ def _soft_temporal_nms_fake(segments: Tensor, scores: Tensor, groups: Tensor,
 def _propose_reference(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor, gate: Tensor | None,
                        outer_ratio: float, outer_closed: bool, outer_raw: bool, min_run: int, skip_run_at_zero: bool,
                        class_scores: Tensor, class_weight: float, capacity: int) -> tuple[Tensor, ...]:
-    valid = torch.arange(cas.shape[1], device=cas.device) < lengths[:, None]  # [V, T]
-    used = valid[:, :, None] & class_mask[:, None]  # [V, T, C]
-    good = cas[used].isfinite().all() & class_scores[class_mask].isfinite().all() & thresholds.isfinite().all()
-    good &= (thresholds >= 0).all() & ((lengths >= 0) & (lengths <= cas.shape[1])).all()
-    if gate is not None:
-        good &= gate[valid & class_mask.any(dim=1, keepdim=True)].isfinite().all()
+    wrong = refused(cas, thresholds, class_mask, lengths, gate, class_scores)
     found, number = [lengths.new_empty(0), lengths.new_empty(0), lengths.new_empty(0, dtype=torch.float64),
                      lengths.new_empty(0), lengths.new_empty(0)], -1
-    if good:
+    if not any(values.any() for values in wrong.values()):
         found = torch.ops.wtal_fast.propose(
             cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_closed, outer_raw, min_run, skip_run_at_zero,
             class_scores, class_weight)
@@ -131,6 +154,32 @@ def _propose_fake(cas, thresholds, class_mask, lengths, gate, outer_ratio, outer
     return start, end, lengths.new_empty(capacity, dtype=torch.float64), label, video, lengths.new_empty(())
 
 
+def _propose_resampled_reference(
+        sequences: Tensor, lengths: Tensor, counts: Tensor, durations: Tensor, thresholds: Tensor, resize: str,
+        gate: Tensor | None, gate_thresholds: Tensor, outer_ratio: float, outer_closed: bool, min_run: int,
+        skip_run_at_zero: bool, class_scores: Tensor, class_weight: float, max_count: int,
+        capacity: int) -> tuple[Tensor, ...]:
+    wrong = refused_resampled(sequences, lengths, counts, thresholds, resize, gate, gate_thresholds, max_count)
+    found, number = [durations.new_empty((0, 2), dtype=torch.float64), durations.new_empty(0, dtype=torch.float64),
+                     lengths.new_empty(0), lengths.new_empty(0, dtype=torch.bool)], -1
+    if not any(values.any() for values in wrong.values()):
+        found = torch.ops.wtal_fast.propose_resampled(
+            sequences, lengths, counts, durations, thresholds, resize, gate, gate_thresholds, outer_ratio, outer_closed,
+            min_run, skip_run_at_zero, class_scores, class_weight, max_count)
+        number = len(found[0])
+    padding = (0, 0, -1, False)
+    return (*(_padded(part, capacity, value) for part, value in zip(found, padding, strict=True)),
+            lengths.new_tensor(number))
+
+
+def _propose_resampled_fake(sequences, lengths, counts, durations, thresholds, resize, gate, gate_thresholds,
+                            outer_ratio, outer_closed, min_run, skip_run_at_zero, class_scores, class_weight, max_count,
+                            capacity):
+    score = sequences.new_empty(capacity, dtype=torch.float64)
+    return (score.new_empty((capacity, 2)), score, lengths.new_empty(capacity),
+            lengths.new_empty(capacity, dtype=torch.bool), lengths.new_empty(()))
+
+
 _temporal_nms_padded = _library.define(
     "temporal_nms_padded(Tensor segments, Tensor scores, Tensor groups, float tiou_threshold, float offset) "
     "-> (Tensor, Tensor)", reference=_temporal_nms_reference, fake=_temporal_nms_fake)
@@ -143,3 +192,9 @@ _propose_padded = _library.define(
     "bool outer_closed, bool outer_raw, int min_run, bool skip_run_at_zero, Tensor class_scores, float class_weight, "
     "int capacity) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     reference=_propose_reference, fake=_propose_fake)
+_propose_resampled_padded = _library.define(
+    "propose_resampled_padded(Tensor sequences, Tensor lengths, Tensor counts, Tensor durations, Tensor thresholds, "
+    "str resize, Tensor? gate, Tensor gate_thresholds, float outer_ratio, bool outer_closed, int min_run, "
+    "bool skip_run_at_zero, Tensor class_scores, float class_weight, int max_count, int capacity) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    reference=_propose_resampled_reference, fake=_propose_resampled_fake)

@@ -20,8 +20,9 @@ def propose(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor
             skip_run_at_zero: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Proposals of all videos, classes and thresholds at once (outer-inner contrast of AutoLoc and CMCS).
 
-    cas [V, T, C] finite floating point; thresholds [M] >= 0, compared in float64; class_mask [V, C] bool, the classes
-    to propose for; lengths [V] int64, valid samples of each video (None: all T); class_scores [V, C] (None: 1).
+    cas [V, T, C] floating point, finite where it takes part; thresholds [M] >= 0, compared in float64; class_mask
+    [V, C] bool, the classes to propose for; lengths [V] int64, valid samples of each video (None: all T); class_scores
+    [V, C] (None: 1).
     A sample is above a threshold where its value is >= the threshold and > 0. Each maximal run of n samples [j0, j1]
     above it, n >= `min_run`, is one proposal with score = inner - outer + class_weight * class_score:
     inner is the mean over the run, outer the mean over [j0 - outer_ratio * n, j0) and (j1, j1 + outer_ratio * n]
@@ -33,17 +34,19 @@ def propose(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor
     `skip_run_at_zero` drops a run that is sample 0 alone and the only one of its threshold, as the released codes do.
     Returns start, end int64 [N] (samples start..end-1), score float64 [N], class and video int64 [N]; ordered by video,
     class, threshold (as given), start. No gradient.
-    On a GPU the host reads twice: whether the arguments are finite and in range, and how many proposals there are;
-    `propose_padded` reads nothing. Scratch memory there is about twice that of cas in float64.
+    On a GPU the host waits once, to read how many proposals there are; `propose_padded` reads nothing. Scratch memory
+    there is a bit for each number of cas and threshold.
     """
     lengths, class_scores = check_propose("propose", cas, thresholds, class_mask, lengths, gate, outer_ratio,
                                           outer_source, min_run, class_scores)
-    if may_read(cas):
-        _check_values({"cas": cas, "thresholds": thresholds, "class_scores": class_scores, "gate": gate}, lengths)
     gate = None if gate is None else gate.detach()
-    return _propose(cas.detach(), thresholds.detach(), class_mask, lengths, gate, float(outer_ratio),
-                    bool(outer_closed), outer_source == "raw", int(min_run), bool(skip_run_at_zero),
-                    class_scores.detach(), float(class_weight))
+    try:
+        return _propose(cas.detach(), thresholds.detach(), class_mask, lengths, gate, float(outer_ratio),
+                        bool(outer_closed), outer_source == "raw", int(min_run), bool(skip_run_at_zero),
+                        class_scores.detach(), float(class_weight))
+    except RuntimeError:
+        _check_values(cas, thresholds, class_mask, lengths, gate, class_scores)
+        raise
 
 
 def check_propose(op, cas, thresholds, class_mask, lengths, gate, outer_ratio, outer_source, min_run,
@@ -85,25 +88,43 @@ def check_propose(op, cas, thresholds, class_mask, lengths, gate, outer_ratio, o
     return lengths, class_scores
 
 
-def _check_values(floating: dict[str, Tensor | None], lengths: Tensor) -> None:
-    thresholds, samples = floating["thresholds"], floating["cas"].shape[1]
-    good = [tensor.isfinite().all() for tensor in floating.values() if tensor is not None]
-    good += [(thresholds >= 0).all(), ((lengths >= 0) & (lengths <= samples)).all()]
-    if bool(torch.stack(good).all()):  # one read of the device
+def refused(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor, gate: Tensor | None,
+            class_scores: Tensor) -> dict[str, Tensor]:
+    """Which values of each argument no proposal can be made of, as bool tensors; of samples, those that take part."""
+    valid = torch.arange(cas.shape[1], device=cas.device) < lengths[:, None]  # [V, T]
+    found = {"lengths": (lengths < 0) | (lengths > cas.shape[1]), "thresholds": unusable(thresholds),
+             "cas": ~cas.isfinite() & valid[:, :, None] & class_mask[:, None],
+             "class_scores": ~class_scores.isfinite() & class_mask}
+    if gate is not None:
+        found["gate"] = ~gate.isfinite() & valid & class_mask.any(dim=1, keepdim=True)
+    return found
+
+
+def unusable(thresholds: Tensor) -> Tensor:
+    """Which thresholds [M] are not finite or negative."""
+    return ~(thresholds.isfinite() & (thresholds >= 0))
+
+
+def _check_values(cas, thresholds, class_mask, lengths, gate, class_scores) -> None:
+    """Raises ValueError where `refused` finds something and values may be read."""
+    if not may_read(cas):
         return
-    for name, tensor in floating.items():
-        if tensor is not None and not bool(tensor.isfinite().all()):
-            bad = int((~tensor.isfinite()).sum())
-            raise ValueError(f"propose: {name} must be finite, got {bad} values that are NaN or infinite")
-    if len(thresholds) and float(thresholds.min()) < 0:
-        raise ValueError(f"propose: thresholds must be >= 0, got {float(thresholds.min())}")
-    if len(lengths) and not 0 <= int(lengths.min()) <= int(lengths.max()) <= samples:
-        raise ValueError(f"propose: lengths must be in 0..{samples}, got {int(lengths.min())}..{int(lengths.max())}")
+    for name, wrong in refused(cas, thresholds, class_mask, lengths, gate, class_scores).items():
+        if not bool(wrong.any()):
+            continue
+        if name == "lengths":
+            raise ValueError(f"propose: lengths must be in 0..{cas.shape[1]}, got {int(lengths.min())}.."
+                             f"{int(lengths.max())}")
+        if name == "thresholds":
+            raise ValueError("propose: thresholds must be finite and >= 0, got "
+                             f"{float(thresholds[wrong][0])}")
+        raise ValueError(f"propose: {name} must be finite, got {int(wrong.sum())} values that are NaN or infinite")
 
 
 def _reference(cas: Tensor, thresholds: Tensor, class_mask: Tensor, lengths: Tensor, gate: Tensor | None,
                outer_ratio: float, outer_closed: bool, outer_raw: bool, min_run: int, skip_run_at_zero: bool,
                class_scores: Tensor, class_weight: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    _check_values(cas, thresholds, class_mask, lengths, gate, class_scores)
     video, label = class_mask.nonzero(as_tuple=True)  # [R] rows: the (video, class) pairs to propose for
     values = cas[video, :, label].double()  # [R, T]
     steering = values if gate is None else gate[video].double()  # [R, T]

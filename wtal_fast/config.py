@@ -61,6 +61,8 @@ class DataConfig(Section):
     resize: Literal["half_pixel", "align_corners"] = "half_pixel"  # of the linear sampling
     snippet_stride: float = Field(16, gt=0)  # frames between snippets
     fps: float = Field(25, gt=0)  # frame rate at feature extraction
+    video_fps: str | None = None  # the same for each video: "ground_truth", or a JSON file {id: rate}; others have fps
+    snippet_window: float | None = Field(None, gt=0)  # frames a snippet sees; None: snippet_stride, or as good as that
     time_base: Literal["features", "duration"] = "features"  # length of a video: L*stride/fps, or the annotated one
     train_subset: str = "train"
     test_subset: str = "test"

@@ -265,3 +265,10 @@ def test_files_of_every_format_lie_flat(tmp_path, ending):
         found = load_folder(tmp_path, DataConfig(resident=resident), "train")
         for number, video in enumerate(cases.LENGTHS["train"]):
             np.testing.assert_array_equal(found.features.video(number), cases.features(video))
+
+
+def test_a_csv_beside_the_features_hides_no_layout(tmp_path):
+    """A table of clicks in THUMOS14/ does not make the folder above it one of CSV features."""
+    cases.WRITERS["basnet"](tmp_path)
+    (tmp_path / "THUMOS14/clicks.csv").write_text("vid_a,0.5,run\n")
+    assert open_folder(tmp_path).layout == "basnet"

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 
 import wtal_fast
 from wtal_fast.data.annotations import read_annotations
+from wtal_fast.data.dataset import from_arrays
+from wtal_fast.engine.infer import detect
 from wtal_fast.errors import InputError
 from wtal_fast.evaluation import read_detections
 
@@ -198,3 +201,14 @@ def test_the_readme_block_runs_as_it_stands(tmp_path):
                             env={**os.environ, "PYTHONPATH": str(root)})
     assert result.returncode == 0, result.stderr
     assert re.search(r"clap \[\S+ +\S+\] 0\.\d+", result.stdout), result.stdout
+
+
+def test_detections_begin_where_the_first_snippet_does(videos):
+    """starts of a data set move every detection of its video, and nothing else."""
+    features, labels = videos
+    model = wtal_fast.train(features, labels, preset="basnet/streams", **FAST)
+    dataset = from_arrays(features, None, class_names=model.class_names, config=model.config.data)
+    starts = torch.arange(12, dtype=torch.float64) / 4
+    found, moved = (detect(model.model, one, model.config) for one in (dataset, replace(dataset, starts=starts)))
+    assert len(found) and np.array_equal(found.scores, moved.scores)
+    np.testing.assert_allclose(moved.segments, found.segments + starts.numpy()[found.video_index, None])

@@ -15,6 +15,7 @@ from wtal_fast.data.check_clicks import check_clicks
 from wtal_fast.data.findings import Finding, FindingList
 from wtal_fast.data.formats import ArrayRef, open_arrays
 from wtal_fast.data.formats.table import read_rows
+from wtal_fast.data.fps_table import is_fps_table, read_fps_table
 from wtal_fast.data.label_tables import labels_content, table_content
 from wtal_fast.data.wtalc_arrays import NEEDED
 from wtal_fast.errors import InputError
@@ -72,6 +73,8 @@ def _check_json(path: Path, truth: Annotations | None) -> tuple[dict, list[Findi
         return _check_detections(content["results"])
     if isinstance(content, dict) and isinstance(content.get("clicks"), dict):
         return check_clicks(path, truth)
+    if is_fps_table(content):
+        return {"kind": "frame rates", "videos": len(read_fps_table(path))}, []
     if isinstance(content, dict) and content and all(isinstance(value, (str, list)) for value in content.values()) \
             and all(isinstance(item, str) for value in content.values() if isinstance(value, list) for item in value):
         labels = labels_content(path, content)

@@ -61,14 +61,17 @@ def join_clicks(parts: Sequence[Clicks]) -> Clicks:
                     for name in ("seconds", "classes", "video_index")), first.class_names, first.video_ids)
 
 
-def click_positions(clicks: Clicks, durations: np.ndarray, num_snippets: int) -> np.ndarray:
+def click_positions(clicks: Clicks, durations: np.ndarray, num_snippets: int,
+                    starts: np.ndarray | None = None) -> np.ndarray:
     """Clicks on snippets, [V, T] int64: NO_CLICK, 0..C-1 an action, C background.
 
-    A click at tau seconds is at position floor(tau / duration * T), clamped to 0..T-1. Several on one position become
+    A click at tau seconds is at position floor((tau - start) / duration * T), clamped to 0..T-1; starts [V]: 0 seconds
+    where not given. Several on one position become
     one: an action before background, of several actions the first class.
     """
     positions = np.full((len(clicks.video_ids), num_snippets), np.iinfo(np.int64).max)
-    relative = clicks.seconds / np.asarray(durations, dtype=np.float64)[clicks.video_index]
+    seconds = clicks.seconds if starts is None else clicks.seconds - starts[clicks.video_index]
+    relative = seconds / np.asarray(durations, dtype=np.float64)[clicks.video_index]
     index = np.clip(np.floor(relative * num_snippets), 0, num_snippets - 1).astype(np.int64)
     np.minimum.at(positions, (clicks.video_index, index), clicks.classes)
     return np.where(positions == np.iinfo(np.int64).max, NO_CLICK, positions)

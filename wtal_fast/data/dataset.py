@@ -24,9 +24,10 @@ from wtal_fast.structures import Annotations, FeatureBatch
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """V videos. labels [V, C] multi-hot float32 or None; durations [V] float64 seconds; frame_counts [V] int64, samples
-    the CAS is resized to where a preset resizes to frames; annotations: true boundaries, for scoring only, or None;
-    clicks: only those that may reach the loss, or None. annotations and clicks hold the same videos in the same order.
+    """V videos. labels [V, C] multi-hot float32 or None; durations [V] float64 seconds that the snippets cover; starts
+    [V] float64 seconds where the first one begins (None: 0); frame_counts [V] int64, samples the CAS is resized to
+    where a preset resizes to frames; annotations: true boundaries, for scoring only, or None; clicks: only those that
+    may reach the loss, or None. annotations and clicks hold the same videos in the same order.
     source: the folder or argument the features come from, for messages.
     """
 
@@ -39,6 +40,7 @@ class Dataset:
     annotations: Annotations | None = None
     clicks: Clicks | None = None
     source: str = "features"
+    starts: Tensor | None = None
     _click_tables: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -94,7 +96,8 @@ class Dataset:
             durations=self.durations[index], frame_counts=self.frame_counts[index],
             labels=None if self.labels is None else self.labels[index],
             annotations=None if self.annotations is None else select_videos(self.annotations, ids),
-            clicks=None if self.clicks is None else self.clicks.of_videos(ids), source=self.source)
+            clicks=None if self.clicks is None else self.clicks.of_videos(ids), source=self.source,
+            starts=None if self.starts is None else self.starts[index])
 
     def to(self, device) -> Dataset:
         """The same videos with every tensor on `device`, where batches are then sampled too; annotations and clicks
@@ -103,7 +106,8 @@ class Dataset:
             return self
         return replace(self, features=self.features.to(device), durations=self.durations.to(device),
                        frame_counts=self.frame_counts.to(device),
-                       labels=None if self.labels is None else self.labels.to(device))
+                       labels=None if self.labels is None else self.labels.to(device),
+                       starts=None if self.starts is None else self.starts.to(device))
 
     def split_holdout(self, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
         """(train, holdout): about `fraction` of the videos held out at random, every class with two or more videos in
@@ -117,7 +121,8 @@ class Dataset:
     def click_table(self, num_snippets: int) -> Tensor:
         """What was clicked at each of T positions of each video, int64 [V, T] as in FeatureBatch.clicks."""
         if num_snippets not in self._click_tables:
-            positions = click_positions(self.clicks, self.durations.cpu().numpy(), num_snippets)
+            starts = None if self.starts is None else self.starts.cpu().numpy()
+            positions = click_positions(self.clicks, self.durations.cpu().numpy(), num_snippets, starts)
             self._click_tables[num_snippets] = torch.from_numpy(positions).to(self.durations.device)
         return self._click_tables[num_snippets]
 

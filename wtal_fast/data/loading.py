@@ -14,6 +14,7 @@ from wtal_fast.config import DataConfig
 from wtal_fast.data.annotations import canonical_subset, select_subset, select_videos, video_labels
 from wtal_fast.data.clicks import Clicks, clicks_of_rows
 from wtal_fast.data.dataset import Dataset
+from wtal_fast.data.fps_table import read_fps_table
 from wtal_fast.data.ground_truth import read_ground_truth
 from wtal_fast.data.layouts import DataFolder, Part, VideoFacts, open_folder
 from wtal_fast.data.parts import subset_on_disk
@@ -39,9 +40,11 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
     Videos in config.exclude and those the layout lists as unusable are left out, with config.missing "drop" also those
     without features.
     Durations are L * snippet_stride / fps with config.time_base "features", else the annotated ones (config.durations
-    or the ground truth), with the former where a video has none. The clicks of "train" are read from config.clicks
-    (files joined by "+", "simulated" being one) where config.click_kinds lets any reach the loss. A training video
-    without labels has those of its action clicks.
+    or the ground truth), with the former where a video has none. fps is config.fps, or each video's own where
+    config.video_fps says so. Where a snippet sees more frames (config.snippet_window) than lie between two, the first
+    one stands for frames from (snippet_window - snippet_stride) / 2 on, so that its middle is the window's.
+    The clicks of "train" are read from config.clicks (files joined by "+", "simulated" being one) where
+    config.click_kinds lets any reach the loss. A training video without labels has those of its action clicks.
     Annotations without times are labels of the whole video; a subset that has any gives a Dataset without annotations,
     which can be trained on but not scored.
     """
@@ -59,17 +62,21 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
         known = need_annotations or set(videos) <= set(annotations.video_ids)
         annotations = select_videos(annotations, videos) if known else None
     facts = [layout.facts(part, part.stored_id(video)) for video in videos]
-    durations = _durations(layout, config, features.lengths.numpy(), annotations, facts, videos)
+    rates = _feature_rates(layout, config, annotations, videos)
+    durations = _durations(layout, config, features.lengths.numpy(), annotations, facts, videos, rates)
+    starts = _starts(layout, config, rates)
     counts = torch.tensor([fact.frame_count for fact in facts], dtype=torch.int64)
     counts = torch.where(counts > 0, counts, features.lengths)
     if not need_annotations:
         return Dataset(features=features, video_ids=tuple(videos), class_names=tuple(class_names),
-                       durations=torch.from_numpy(durations), frame_counts=counts, source=str(layout.root))
+                       durations=torch.from_numpy(durations), frame_counts=counts, source=str(layout.root),
+                       starts=starts)
     labels = video_labels(annotations, videos)
     clicks = None
     if role == "train":
         stored = _stored_clicks(facts, annotations, durations)
-        clicks = training_clicks(config, annotations, durations, layout.root, stored)
+        ends = durations if starts is None else durations + 2 * starts.numpy()
+        clicks = training_clicks(config, annotations, ends, layout.root, stored)
         _label_by_clicks(labels, clicks)
         if not labels.any(axis=1).all():
             unlabelled = np.flatnonzero(~labels.any(axis=1))
@@ -78,7 +85,8 @@ def load_folder(root: str | os.PathLike, config: DataConfig, subset: str, *, cla
     return Dataset(
         features=features, video_ids=tuple(videos), class_names=annotations.class_names,
         durations=torch.from_numpy(durations), frame_counts=counts, labels=torch.from_numpy(labels),
-        annotations=annotations if is_located(annotations) else None, clicks=clicks, source=str(layout.root))
+        annotations=annotations if is_located(annotations) else None, clicks=clicks, source=str(layout.root),
+        starts=starts)
 
 
 def open_data(root: str | os.PathLike, config: DataConfig) -> DataFolder:
@@ -147,9 +155,9 @@ def _usable(layout: DataFolder, part: Part, videos: list[str], config: DataConfi
 
 
 def _durations(layout: DataFolder, config: DataConfig, lengths: np.ndarray, annotations: Annotations | None,
-               facts: Sequence[VideoFacts], videos: Sequence[str]) -> np.ndarray:
+               facts: Sequence[VideoFacts], videos: Sequence[str], rates: np.ndarray) -> np.ndarray:
     """Seconds of each video [V] float64, by the rule of load_folder."""
-    snippet_seconds = config.snippet_stride / config.fps
+    snippet_seconds = config.snippet_stride / rates
     of_features = lengths * snippet_seconds
     annotated = np.full(len(videos), np.nan) if annotations is None else annotations.durations
     if config.durations is not None:
@@ -171,6 +179,33 @@ def _durations(layout: DataFolder, config: DataConfig, lengths: np.ndarray, anno
                       f"snippets; '{videos[worst]}' has {of_features[worst]:g} s of features and "
                       f"{annotated[worst]:g} s of video", stacklevel=3)
     return np.where(known, annotated, of_features)
+
+
+def _feature_rates(layout: DataFolder, config: DataConfig, annotations: Annotations | None,
+                   videos: Sequence[str]) -> np.ndarray:
+    """Frames a second [V] at which the features of each video were extracted."""
+    if config.video_fps is None:
+        return np.full(len(videos), config.fps)
+    if config.video_fps == "ground_truth":
+        rates = np.full(len(videos), np.nan) if annotations is None else annotations.fps
+        if not np.isfinite(rates).any():
+            raise InputError(layout.ground_truth or layout.root, "fps", expected="frame rates of the videos",
+                             found="none", fix="data.video_fps=FILE with {id: rate}, or data.fps alone")
+    else:
+        table = read_fps_table(near(config.video_fps, layout.root))
+        rates = np.array([table.get(video, table.get(video.removeprefix("v_"), np.nan)) for video in videos])
+        if not np.isfinite(rates).any():
+            raise InputError(config.video_fps, expected="frame rates of the videos", found=f"none of '{videos[0]}' and "
+                             "the others", fix="write the ids as the ground truth does")
+    return np.where(np.isfinite(rates), rates, config.fps)
+
+
+def _starts(layout: DataFolder, config: DataConfig, rates: np.ndarray) -> torch.Tensor | None:
+    """Seconds [V] where the first snippet begins, None where it is 0; rescaled features and annotated durations count
+    from the start of the video."""
+    if config.snippet_window is None or layout.rescaled or config.time_base == "duration":
+        return None
+    return torch.from_numpy((config.snippet_window - config.snippet_stride) / 2 / rates)
 
 
 def _stored_clicks(facts: Sequence[VideoFacts], annotations: Annotations, durations: np.ndarray) -> Clicks | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from wtal_fast.config import Config
@@ -36,7 +38,11 @@ def detect(model: torch.nn.Module, dataset: Dataset, config: Config, device="cpu
             parts.append(localize(output, batch, config.localization, dataset.class_names))
             bar.update(int(index[-1]) + 1)
     model.train(was_training)
-    return join_detections(parts)
+    found = join_detections(parts)
+    if dataset.starts is None:
+        return found
+    starts = dataset.starts.cpu().numpy()[found.video_index]
+    return replace(found, segments=found.segments + starts[:, None])
 
 
 def score(detections: Detections, dataset: Dataset, config: Config, subset: str) -> DetectionMetrics:

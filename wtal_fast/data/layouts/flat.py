@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wtal_fast.data.formats import ArrayRef, one_array
 from wtal_fast.data.layouts.folder import (
+    FEATURE_ENDINGS,
     DataFolder,
     Part,
     blocked_ids,
@@ -76,8 +77,17 @@ def _feature_folders(root: Path, depth: int) -> list[Path]:
     below = [folder for folder in below if not (folder / f"{NEEDED[0]}.npy").is_file()]  # annotations, not features
     if depth == 0 or not below:
         return []
-    here = [folder for folder in below if holds_feature_files(folder)]
+    here = [folder for folder in below if _is_of_features(folder)]
     return here or [found for folder in below for found in _feature_folders(folder, depth - 1)]
+
+
+def _is_of_features(folder: Path) -> bool:
+    """Whether files of features lie in `folder`. A CSV beside other folders is a table of labels or clicks."""
+    if not holds_feature_files(folder):
+        return False
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    arrays = {path.suffix.lower() for path in inside} & set(FEATURE_ENDINGS) - {".csv"}
+    return bool(arrays) or not any(path.is_dir() for path in inside)
 
 
 def _table(*folders: Path) -> Path | None:

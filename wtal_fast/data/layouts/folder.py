@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from wtal_fast.data.formats import ArrayRef
+from wtal_fast.data.fps_table import with_frame_rates
 from wtal_fast.data.ground_truth import ground_truth_content
 from wtal_fast.data.splits import read_ids
 from wtal_fast.errors import InputError
@@ -80,8 +81,9 @@ class DataFolder:
 
     @cached_property
     def content(self) -> dict:
-        """What the ground truth holds, in ActivityNet's form. Only where there is one."""
-        return ground_truth_content(self.ground_truth)
+        """What the ground truth holds, in ActivityNet's form, with the frame rates of an fps_dict.json beside it. Only
+        where there is a ground truth."""
+        return with_frame_rates(ground_truth_content(self.ground_truth), self.root)
 
     def settings(self) -> dict[str, object]:
         """Settings of a run that the data set itself says, such as data.fps."""

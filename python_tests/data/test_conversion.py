@@ -154,7 +154,7 @@ def test_other_content_is_not_overwritten(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("target", ["packed", "basnet", "opentad"])
+@pytest.mark.parametrize("target", ["packed", "basnet", "opentad", "wtalc"])
 def test_interrupted_conversions_go_on(tmp_path, target):
     root, whole, out = source(tmp_path, "basnet"), tmp_path / "whole", tmp_path / "out"
     convert_folder(root, whole, Conversion(target))

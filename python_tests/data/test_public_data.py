@@ -1,10 +1,9 @@
 """The public annotation and click files: every one is read and checked, and its counts are the known ones."""
 
-import pickle
-
 import numpy as np
 import pytest
 
+from python_tests.data.independent import independent
 from wtal_fast.config import DataConfig
 from wtal_fast.data.annotations import read_annotations, select_subset
 from wtal_fast.data.check_clicks import check_clicks
@@ -92,27 +91,6 @@ def test_clicks_survive_every_form(shared, tmp_path, name):
         for key in ("seconds", "classes", "video_index"):
             rounding = 1e-12 if form == "lacp" else 0
             np.testing.assert_allclose(getattr(first, key)[order[0]], getattr(again, key)[order[1]], rounding, 0)
-
-
-class NumbersAndTextOnly(pickle.Unpickler):
-    """An independent reading of the W-TALC arrays: NumPy's own building blocks and nothing else."""
-
-    def find_class(self, module, name):
-        allowed = {("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"),
-                   ("_codecs", "encode")}
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
-def independent(path):
-    with open(path, "rb") as file:
-        version = np.lib.format.read_magic(file)
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = header(file)
-        if dtype.hasobject:
-            return NumbersAndTextOnly(file, encoding="latin-1").load().reshape(shape)
-        return np.frombuffer(file.read(), dtype).reshape(shape)
 
 
 def text(value):

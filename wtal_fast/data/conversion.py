@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from wtal_fast.data.layout_writers import (
     OwnWriter,
     PairWriter,
     Video,
-    WtalcWriter,
     clicked_positions,
 )
 from wtal_fast.data.layouts import DataFolder, VideoFacts, open_folder
@@ -35,6 +35,7 @@ from wtal_fast.data.packed_writer import PackWriter
 from wtal_fast.data.parts import NamedPart, parts_of
 from wtal_fast.data.stored_features import stored_videos
 from wtal_fast.data.video_ids import check_ids
+from wtal_fast.data.wtalc_writer import NAME, WtalcWriter
 from wtal_fast.errors import InputError
 from wtal_fast.files import read_json, save_json, save_text
 from wtal_fast.structures import NO_CLICK, Annotations
@@ -197,17 +198,18 @@ def _to_files(work: _Work, output: Path, progress) -> None:
                          fix="choose a layout that keeps them side by side")
     splits: dict[str, list[str]] = {}
     stored_clicks = []
-    for number, (video, _, named) in enumerate(work.videos):
-        part = work.renamed[named.name].lower()
-        splits.setdefault(part, []).append(video)
-        if isinstance(writer, WtalcWriter) or not all(path.is_file() for path in writer.files(video, part)):
-            writer.add(work.video(number))
-        facts = work.layout.facts(named.part, work.videos[number][1])
-        if facts.clicks is not None and work.wanted.to != "backtal":
-            stored_clicks += _seconds_of(facts, work.annotations.positions[video], work)
-        if progress is not None:
-            progress(number + 1, len(work.videos))
-    writer.finish(work.content(), splits, work.layout.settings())
+    with closing(writer):
+        for number, (video, stored, named) in enumerate(work.videos):
+            part = work.renamed[named.name].lower()
+            splits.setdefault(part, []).append(video)
+            if not writer.has(video, part):
+                writer.add(work.video(number))
+            facts = work.layout.facts(named.part, stored)
+            if facts.clicks is not None and work.wanted.to != "backtal":
+                stored_clicks += _seconds_of(facts, work.annotations.positions[video], work)
+            if progress is not None:
+                progress(number + 1, len(work.videos))
+        writer.finish(work.content(), splits, work.layout.settings())
     if work.left_out and work.wanted.to in _LISTED_NOWHERE:
         save_text(output / BLOCK_LIST, "".join(f"{video}\n" for video in work.left_out))
     for path in work.click_files:
@@ -275,7 +277,7 @@ def _writer(work: _Work, output: Path) -> LayoutWriter:
                              fix="--snippets 750 (THUMOS'14), 100 (ActivityNet 1.2), 200 (HACS)")
         return BacktalWriter(output, work.wanted.snippets)
     if to in ("cmcs", "wtalc"):
-        return PairWriter(output) if to == "cmcs" else WtalcWriter(output)
+        return PairWriter(output) if to == "cmcs" else WtalcWriter(output, [video for video, *_ in work.videos])
     flat = {"actionformer": ("i3d_features",), "opentad": ("features", "feats"), "hacs": ("features", "feat_sf", "v_")}
     return OwnWriter(output, "features") if to == "own" else FlatWriter(output, *flat[to])
 
@@ -301,4 +303,4 @@ def _claim(output: Path, layout: DataFolder, wanted: Conversion, resume: bool) -
 
 
 def _clicks_folder(to: str, output: Path) -> Path:
-    return output / f"{WtalcWriter.name}-Annotations/single_frames" if to == "wtalc" else output / "clicks"
+    return output / f"{NAME}-Annotations/single_frames" if to == "wtalc" else output / "clicks"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,11 @@ class LayoutWriter(ABC):
 
     @abstractmethod
     def files(self, video: str, part: str) -> tuple[Path, ...]:
-        """The files that `add` writes for a video; a video whose files are all there is not written again."""
+        """The files that `add` writes for a video."""
+
+    def has(self, video: str, part: str) -> bool:
+        """Whether an earlier conversion has written the video."""
+        return all(path.is_file() for path in self.files(video, part))
 
     @abstractmethod
     def add(self, video: Video) -> None:
@@ -51,6 +55,9 @@ class LayoutWriter(ABC):
     def finish(self, content: dict, splits: dict[str, Sequence[str]], settings: dict) -> None:
         """Writes ground truth and what lists the videos of each part."""
         save_json(self.root / self.truth_name, content)
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to close)
+        """Called at the end, also where writing stops before `finish`."""
 
 
 class BasnetWriter(LayoutWriter):
@@ -152,47 +159,6 @@ class BacktalWriter(LayoutWriter):
         save_arrays(self.files(video.id, video.part)[0], arrays)
 
 
-@dataclass
-class _Held:
-    ids: list[str] = field(default_factory=list)
-    arrays: list[np.ndarray] = field(default_factory=list)
-
-
-class WtalcWriter(LayoutWriter):
-    """One object array of all features and the annotation arrays of the W-TALC family. Held in memory until the end."""
-
-    name = "Converted"
-
-    def __init__(self, root: Path):
-        super().__init__(root)
-        self._held = _Held()
-
-    def files(self, video: str, part: str) -> tuple[Path, ...]:
-        return (self.root / f"{self.name}-I3D-JOINTFeatures.npy",)
-
-    def add(self, video: Video) -> None:
-        self._held.ids.append(video.id)
-        self._held.arrays.append(video.joined)
-
-    def finish(self, content: dict, splits: dict[str, Sequence[str]], settings: dict) -> None:
-        entries = [content["database"][video] for video in self._held.ids]
-        instances = [[one for one in entry["annotations"] if one.get("segment") is not None] for entry in entries]
-        labels = [[one["label"] for one in rows] for rows in instances]
-        whole = [entry.get("labels_all", sorted({one["label"] for one in entry["annotations"]})) for entry in entries]
-        names = content.get("activity_list") or sorted({label for row in whole for label in row})
-        arrays = {
-            "videoname": np.array(self._held.ids, dtype="S"), "classlist": np.array(names, dtype="S"),
-            "subset": np.array([entry["subset"] for entry in entries], dtype="S10"),
-            "labels": _objects(labels), "labels_all": _objects(whole),
-            "segments": _objects([[list(map(float, one["segment"])) for one in rows] for rows in instances])}
-        for key, name in (("duration", "duration"), ("fps", "original_fps")):
-            if all(entry.get(key) is not None for entry in entries):
-                arrays[name] = np.array([[float(entry[key])] for entry in entries])
-        for name, array in arrays.items():
-            save_array(self.root / f"{self.name}-Annotations/{name}.npy", array)
-        save_array(self.files("", "")[0], _objects(self._held.arrays))
-
-
 def rescaled(array: np.ndarray, snippets: int | None) -> np.ndarray:
     """[T, D] of [L, D], linear between snippets with half-pixel centres; itself where T is L or None."""
     if snippets is None or snippets == len(array):
@@ -226,12 +192,3 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes an .npz file, not compressed, whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
-
-
-def _objects(rows: Sequence) -> np.ndarray:
-    """An object array of rows that may have equal lengths."""
-    array = np.empty(len(rows), dtype=object)
-    array[:] = [None] * len(rows)
-    for index, row in enumerate(rows):
-        array[index] = row
-    return array

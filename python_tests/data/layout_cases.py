@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -166,11 +167,19 @@ def own_csv(root: Path) -> None:
                                        "test: [vid_d, vid_e, vid_f]\n")
 
 
+def own_one_file(root: Path) -> None:
+    own_csv(root)
+    save_npz(root / "all.npz", fps=25, **{f"{video}/feats": array for _, video, array in all_videos()})
+    shutil.rmtree(root / "clips")
+    text = (root / "dataset.yaml").read_text().replace("features: clips", "features: all.npz\nkey: '{video}/feats'")
+    (root / "dataset.yaml").write_text(text)
+
+
 WRITERS = {writer.__name__: writer for writer in (basnet, leftthomas, hr_pro, cmcs, untrimmednet, wtalc, actionformer,
-                                                  opentad, hacs, backtal, own_csv)}
+                                                  opentad, hacs, backtal, own_csv, own_one_file)}
 LAYOUT_OF = {"basnet": "basnet", "leftthomas": "basnet", "hr_pro": "basnet", "cmcs": "cmcs", "untrimmednet": "cmcs",
              "wtalc": "wtalc", "actionformer": "actionformer", "opentad": "actionformer", "hacs": "actionformer",
-             "backtal": "backtal", "own_csv": "own"}
+             "backtal": "backtal", "own_csv": "own", "own_one_file": "own"}
 SUBSETS_OF = {"leftthomas": ("training", "validation"), "hr_pro": ("validation", "test"), "backtal": ("val", "test"),
               "wtalc": ("validation", "test"), "actionformer": ("validation", "test"),
               "opentad": ("training", "validation"), "hacs": ("training", "validation")}

@@ -46,7 +46,8 @@ def source(tmp_path, name):
 
 
 PAIRS = [*((name, target) for name in ("basnet", "wtalc", "own_csv") for target in FILES), ("cmcs", "basnet"),
-         ("opentad", "packed"), ("hacs", "own"), ("hacs", "packed"), ("leftthomas", "cmcs"), ("leftthomas", "hacs")]
+         ("own_one_file", "packed"), ("opentad", "packed"), ("hacs", "own"), ("hacs", "packed"), ("leftthomas", "cmcs"),
+         ("leftthomas", "hacs")]
 
 
 @pytest.mark.parametrize(("name", "target"), PAIRS)

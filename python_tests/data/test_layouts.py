@@ -168,6 +168,7 @@ BAD_DESCRIPTIONS = {
     "features: clips\nlabels: labels.csv\ntest: 2\n": "test · expected a share between 0 and 1",
     "features: clips\nlabels: labels.csv\ntest: [vid_x]\n": "test · expected labelled videos .* did you mean 'vid_",
     "features: clips\nlabels: labels.csv\ntest: {a: b}\n": "test · expected a share, a file of ids or a list",
+    "features: clips\nlabels: labels.csv\nkey: feats\n": "key · expected the name of an array with {video} in it",
     "- a\n": "expected keys and values · found list",
     "a: [\n": "expected YAML",
     "features: clips\nlabels: labels.csv\ntrain: [vid_a]\ntest: [vid_a]\n": "expected no video in both · found vid_a",

@@ -6,8 +6,9 @@
     stride: 16                  # frames between snippets
     test: 0.25                  # share of the videos, a file of ids, or a list; without it the labels say `subset`
 
-Optional: classes (their order), train (as test), clicks (a click file), channels_first: true for files of [channels,
-snippets].
+Optional: classes (their order), train (as test), clicks (a click file), channels_first: true for arrays of [channels,
+snippets]. features may also name one file that holds an array for each video (.npz, .h5, .pt, .safetensors); key then
+says what it is called there, "{video}" where nothing is said: key: "{video}/c3d_features".
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from wtal_fast.data.formats import read_yaml
+from wtal_fast.data.formats import ArrayRef, open_arrays, read_yaml
 from wtal_fast.data.ground_truth import ground_truth_content
 from wtal_fast.data.holdout import stratified_choice
 from wtal_fast.data.layouts.flat import FlatFolder, annotation_folders
-from wtal_fast.data.layouts.folder import blocked_ids, feature_files
+from wtal_fast.data.layouts.folder import Part, blocked_ids, channels_last
 from wtal_fast.data.splits import read_ids
 from wtal_fast.errors import InputError, nearest_name
 
 FILE_NAME = "dataset.yaml"
-_KEYS = {"features", "labels", "fps", "stride", "classes", "train", "test", "clicks", "channels_first"}
-_HELP = "features, labels, fps, stride, test; optional: classes, train, clicks, channels_first"
+VIDEO = "{video}"  # in key: the id of a video
+_KEYS = {"features", "labels", "fps", "stride", "classes", "train", "test", "clicks", "channels_first", "key"}
+_HELP = "features, labels, fps, stride, test; optional: classes, train, clicks, channels_first, key"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +49,36 @@ class OwnData(FlatFolder):
             return None
         description = _read(path)
         features = _inside(path, "features", description["features"])
-        if not features.is_dir():
-            raise InputError(path, "features", expected="a folder of feature files", found=f"no folder {features}")
         clicks = (_inside(path, "clicks", description["clicks"]),) if "clicks" in description else ()
         return cls(root, _inside(path, "labels", description["labels"]), clicks,
                    blocked_ids(*annotation_folders(root, features)), features,
                    bool(description.get("channels_first", False)), description)
+
+    @cached_property
+    def stored(self) -> dict[str, ArrayRef] | None:
+        """The array of each video where one file holds them all; None where each has its file."""
+        if self.features.is_dir():
+            return None
+        first, last = self.description.get("key", VIDEO).split(VIDEO)
+        return {name[len(first) : len(name) - len(last)]: array for name, array in open_arrays(self.features).items()
+                if name.startswith(first) and name.endswith(last) and len(name) > len(first) + len(last)
+                and len(array.shape) > 1}
+
+    def part(self, subset: str, role: str | None = None) -> Part:
+        if self.stored is None:
+            return super().part(subset, role)
+        if () not in self._parts:
+            around = f"{self.features.name}, {self.description.get('key', VIDEO)}".split(VIDEO)
+            pattern = VIDEO.join(text.replace("{", "{{").replace("}", "}}") for text in around)
+            files = dict.fromkeys(self.stored, (self.features,))
+            self._parts[()] = Part(self.features.parent, ("features",), files, pattern=pattern)
+        return self._parts[()]
+
+    def arrays(self, part: Part, video: str) -> tuple[ArrayRef, ...]:
+        if self.stored is None:
+            return super().arrays(part, video)
+        array = self.stored[video]
+        return (channels_last(array) if self.channels_first else array,)
 
     def settings(self) -> dict[str, object]:
         """What the description says about settings of a run: keys of the configuration."""
@@ -77,8 +103,8 @@ class OwnData(FlatFolder):
 
     def _split(self, database: dict) -> dict[str, str]:
         """{id: "train" or "test"}; with both lists given other videos are in neither."""
-        stored = feature_files(self.features)
-        labelled = [video for video in database if video in stored]
+        part = self.part("train")
+        labelled = [video for video in database if part.stored_id(video)]
         lists = {role: self._listed(role, labelled, database) for role in ("train", "test") if role in self.description}
         both = set(lists.get("train", ())) & set(lists.get("test", ()))
         if both:
@@ -127,6 +153,9 @@ def _read(path: Path) -> dict:
         if not isinstance(description.get(key), str):
             raise InputError(path, key, expected="the name of a file or folder", found=repr(description.get(key))[:80],
                              fix=_HELP)
+    if not isinstance(description.get("key", VIDEO), str) or description.get("key", VIDEO).count(VIDEO) != 1:
+        raise InputError(path, "key", expected=f"the name of an array with {VIDEO} in it, in quotes",
+                         found=repr(description["key"])[:80])
     for key in ("fps", "stride"):
         value = description.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import os
 import platform
@@ -34,6 +35,13 @@ def resident_bytes(kind: str) -> int:
 def reset_peak() -> None:
     """Makes VmHWM start again from what the process holds now."""
     Path("/proc/self/clear_refs").write_text("5")
+
+
+def return_free_memory() -> None:
+    """Gives the freed blocks that the C library holds for later back to the system, where it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _processor() -> str:

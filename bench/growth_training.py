@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from bench.environment import describe, reset_peak, resident_bytes
+from bench.environment import describe, reset_peak, resident_bytes, return_free_memory
 from bench.training import METHODS, NAMES, Shape, our_step, random_batch
 from wtal_fast.data.dataset import from_arrays
 from wtal_fast.engine.sampler import BatchPlan
@@ -54,6 +54,7 @@ def measured(method: str, sweep: str, value: int, rounds: int) -> dict:
     call()
     seconds, most = [], 0
     for _ in range(rounds):
+        return_free_memory()
         before = resident_bytes("VmRSS")
         reset_peak()
         started = time.perf_counter()
@@ -97,11 +98,13 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", metavar="method", help=f"of {', '.join(METHODS)}; all")
     parser.add_argument("--of", nargs="+", choices=list(SWEEPS), default=list(SWEEPS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quick", action="store_true", help="two small points each; nothing is saved")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     if unknown := set(options.methods) - set(METHODS):
         parser.error(f"no method {', '.join(sorted(unknown))}; known: {', '.join(METHODS)}")
+    torch.set_num_threads(options.threads)
     rows = read_json(options.output)["rows"] if options.output.is_file() and not options.quick else []
     for method in options.methods or METHODS:
         for sweep in options.of:

@@ -25,7 +25,7 @@ class Video:
 def released_detections(videos: list[Video], method: str, settings: LocalizationConfig) -> tuple[np.ndarray, ...]:
     """Segments [N, 2], scores [N], classes [N] and videos [N] after NMS: by video, class, falling score."""
     sequences = {"basnet": _basnet, "uncertainty": _uncertainty, "backtal": _backtal}[method]
-    found = []
+    found = [(np.empty((0, 2)), np.empty(0), np.empty(0, int), np.empty(0, int))]  # there may be no detection
     for index, video in enumerate(videos):
         for label, segments, scores in _one_video(video, settings, sequences):
             kept = numpy_nms(segments, scores, settings.nms_threshold, settings.nms_offset)

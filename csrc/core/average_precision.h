@@ -37,26 +37,13 @@ struct Hit {
   uint64_t levels;
 };
 
-// Area under the interpolated precision-recall curve of the hits at one level.
-inline double interpolated_area(const std::vector<Hit>& hits, int64_t level, int64_t instances,
-                                std::vector<double>& precision) {
-  precision.clear();  // of the hits only: recall rises nowhere else
-  for (const Hit& hit : hits)
-    if (hit.levels >> level & 1) precision.push_back(double(precision.size() + 1) / double(hit.rank + 1));
-  for (size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
-  double area = 0;
-  for (size_t i = 0; i < precision.size(); ++i)
-    area += (double(i + 1) / double(instances) - double(i) / double(instances)) * precision[i];
-  return area;
-}
-
 }  // namespace average_precision_detail
 
 // out[q * classes + c]: average precision of class c at threshold q; 0 without predictions, NaN without ground truth.
 // for_classes(classes, work) calls work(begin, end) for ranges that make up all classes, on as many threads as it likes.
 template <typename ForClasses>
 void average_precision(const PredictionsAndInstances& data, const double* thresholds, int64_t levels, double* out,
-                       const ForClasses& for_classes) {
+                       const MatchLoops& loops, const ForClasses& for_classes) {
   namespace detail = average_precision_detail;
   const int64_t classes = data.classes;
   const detail::ByClass preds(data.preds, classes, [&](int64_t i) { return data.pred_groups[i] % classes; });
@@ -70,8 +57,9 @@ void average_precision(const PredictionsAndInstances& data, const double* thresh
                    [&](int64_t a, int64_t b) { return thresholds[a] < thresholds[b]; });
 
   for_classes(classes, [&](int64_t first_class, int64_t end_class) {
-    ClassInstances instances;
+    ClassInstances instances(loops);
     std::vector<double> scores, precision, block;
+    std::vector<int64_t> ranks;
     std::vector<uint64_t> words, spare;
     std::vector<detail::Hit> hits;
     for (int64_t c = first_class; c < end_class; ++c) {
@@ -104,8 +92,17 @@ void average_precision(const PredictionsAndInstances& data, const double* thresh
           const uint64_t claimed = instances.claim(data.pred_groups[row] / classes, segment[0], segment[1]);
           if (claimed) hits.push_back({rank, claimed});
         }
-        for (size_t q = 0; q < block.size(); ++q)
-          out[ascending[first + q] * classes + c] = detail::interpolated_area(hits, int64_t(q), truths, precision);
+        ranks.resize(hits.size());
+        precision.resize(hits.size());
+        for (size_t q = 0; q < block.size(); ++q) {
+          int64_t at_level = 0;
+          for (const detail::Hit& hit : hits) {
+            ranks[at_level] = hit.rank;
+            at_level += int64_t(hit.levels >> q & 1);
+          }
+          out[ascending[first + q] * classes + c] =
+              loops.interpolated_area(ranks.data(), at_level, truths, precision.data());
+        }
       }
     }
   });

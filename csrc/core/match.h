@@ -5,19 +5,23 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/match_loops.h"
 #include "core/match_rules.h"
-#include "core/tiou.h"
 
 namespace wtal {
 
 // The instances of one class, videos rising, index rising inside a video.
 class ClassInstances {
  public:
+  explicit ClassInstances(const MatchLoops& loops) : loops_(loops) {}
+
   // Those of `rows`; video(row) tells where each is.
   template <typename Video>
   void assign(const double* segments, const int64_t* rows, int64_t count, const Video& video) {
-    start_.resize(count);
-    end_.resize(count);
+    start_.resize(count + kInstancesSpare);
+    end_.resize(count + kInstancesSpare);
+    held_.resize(count);
+    candidates_.resize(count);
     videos_.clear();
     begins_.clear();
     for (int64_t i = 0; i < count; ++i) {
@@ -36,7 +40,7 @@ class ClassInstances {
   // Nobody has claimed anything at any threshold of `thresholds`, which rise, at most 64.
   void release(const std::vector<double>& thresholds) {
     thresholds_ = thresholds;
-    held_.assign(start_.size(), 0);
+    std::fill(held_.begin(), held_.end(), 0);
   }
 
   // Asks for the memory that claim(video, ...) will read.
@@ -52,33 +56,25 @@ class ClassInstances {
   uint64_t claim(int64_t video, double start, double end) {
     const int64_t place = find(video);
     if (place < 0) return 0;
-    const double lowest = thresholds_.front();
-    candidates_.clear();
-    for (int64_t i = begins_[place]; i < begins_[place + 1]; ++i) {
-      if (lowest > 0 && (start_[i] >= end || end_[i] <= start)) continue;  // they share nothing
-      const double iou = temporal_iou(start_[i], end_[i], start, end);
-      if (iou >= lowest) candidates_.push_back({iou, i});
-    }
-    if (candidates_.size() > 1)
-      std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+    const int64_t first = begins_[place];
+    const int64_t count = loops_.find_candidates(start_.data() + first, end_.data() + first, begins_[place + 1] - first,
+                                                 start, end, thresholds_.front(), candidates_.data());
+    if (count > 1)
+      std::sort(candidates_.begin(), candidates_.begin() + count, [](const Candidate& a, const Candidate& b) {
         return offered_before(a.iou, a.instance, b.iou, b.instance);
       });
     uint64_t claimed = 0;
-    for (const Candidate& candidate : candidates_) {
-      const uint64_t reached = levels_reached(candidate.iou, thresholds_.data(), int64_t(thresholds_.size()));
-      const uint64_t taken = levels_taken(reached, held_[candidate.instance], claimed);
-      held_[candidate.instance] |= taken;
+    for (int64_t i = 0; i < count; ++i) {
+      const uint64_t reached = levels_reached(candidates_[i].iou, thresholds_.data(), int64_t(thresholds_.size()));
+      uint64_t& held = held_[first + candidates_[i].instance];
+      const uint64_t taken = levels_taken(reached, held, claimed);
+      held |= taken;
       claimed |= taken;
     }
     return claimed;
   }
 
  private:
-  struct Candidate {
-    double iou;
-    int64_t instance;
-  };
-
   // A table over all videos between the first and the last, where that is not much larger than their number.
   void index_videos() {
     table_.clear();
@@ -97,6 +93,7 @@ class ClassInstances {
     return *found == video ? found - videos_.begin() : -1;
   }
 
+  MatchLoops loops_;
   std::vector<double> start_, end_, thresholds_;
   std::vector<uint64_t> held_;  // thresholds at which each instance is claimed
   std::vector<int64_t> videos_, begins_;

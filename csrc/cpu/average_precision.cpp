@@ -1,6 +1,7 @@
-#include "core/average_precision.h"
+#include "cpu/average_precision.h"
 
 #include "average_precision_tensors.h"
+#include "core/average_precision.h"
 
 namespace {
 
@@ -18,10 +19,11 @@ Tensor average_precision_of(const Tensor& pred_segments, const Tensor& pred_scor
   const auto run = [](const PredictionsAndInstances& data, const double* thresholds, int64_t levels, double* out) {
     STD_TORCH_CHECK(all_at_least_zero(data.pred_groups, data.preds) && all_at_least_zero(data.gt_groups, data.instances),
                     "average_precision: groups must be at least 0");
-    average_precision(data, thresholds, levels, out, [&](int64_t classes, const auto& work) {
+    const auto for_classes = [&](int64_t classes, const auto& work) {
       if (data.preds < kPredictionsForThreads) return work(0, classes);
       torch::stable::parallel_for(0, classes, 1, work);
-    });
+    };
+    average_precision(data, thresholds, levels, out, WTAL_FASTEST(match_loops)(), for_classes);
   };
   return average_precision_by(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes,
                               tiou_thresholds, run);

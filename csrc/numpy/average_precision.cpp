@@ -62,7 +62,7 @@ Array<double> average_precision(const Array<double>& pred_segments,  // [N, 2] s
   const pybind11::gil_scoped_release unlocked;
   const wtal::PredictionsAndInstances data{pred_segments.data(), scores, pred_groups.data(), pred_segments.shape(0),
                                            gt_segments.data(), gt_groups.data(), gt_segments.shape(0), num_classes};
-  wtal::average_precision(data, tiou_thresholds.data(), tiou_thresholds.shape(0), result,
+  wtal::average_precision(data, tiou_thresholds.data(), tiou_thresholds.shape(0), result, wtal::match_loops_of_this_file(),
                           [&](int64_t classes, const auto& work) { share_out(data.preds, classes, work); });
   return out;
 }

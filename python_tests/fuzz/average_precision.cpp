@@ -65,7 +65,7 @@ FUZZ_TARGET("average_precision") {
   std::vector<double> found(levels * classes, -7);
   wtal::average_precision({preds.bounds.data(), preds.scores.data(), preds.groups.data(), preds.size(),
                            truths.bounds.data(), truths.groups.data(), truths.size(), classes},
-                          thresholds.data(), levels, found.data(),
+                          thresholds.data(), levels, found.data(), wtal::match_loops_of_this_file(),
                           [](int64_t count, const auto& work) { work(0, count); });
 
   for (int64_t label = 0; label < classes; ++label) {

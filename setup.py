@@ -7,7 +7,8 @@ wtal_fast/_C_cuda.abi3.so op kernels for NVIDIA GPUs: needs nvcc as well, but no
 A part whose tools are missing is left out and the package runs on its reference backend, except that WTAL_NATIVE=1
 makes a missing NumPy or CPU part an error, WTAL_CUDA=1 a missing CUDA part; 0 leaves them out. Unasked, CUDA kernels
 are built beside a CUDA build of torch only; WTAL_CUDA_ARCHITECTURES="80 90" names GPUs.
-Sources are globbed. A file in csrc/cpu/isa/ is compiled once per instruction set of ISA_FLAGS, each in its namespace.
+Sources are globbed. A file in csrc/cpu/isa/ is compiled once per instruction set of ISA_FLAGS, each in its namespace;
+the NumPy module takes those of its own functions.
 """
 
 import os
@@ -85,9 +86,10 @@ def numpy_part():
     if util.find_spec("pybind11") is None or wanted("WTAL_NATIVE") is False:
         return left_out("the NumPy module", "pybind11 is not installed or WTAL_NATIVE=0", "WTAL_NATIVE")
     import pybind11
-    return [Extension("wtal_fast._numpy", sorted(glob("csrc/numpy/*.cpp")), depends=glob("csrc/*/*.h"), language="c++",
-                      include_dirs=["csrc", pybind11.get_include()], extra_compile_args=CXX_FLAGS,
-                      optional=not wanted("WTAL_NATIVE"))]
+    sources = glob("csrc/numpy/*.cpp")
+    shared = [path for path in map("csrc/cpu/isa/{}".format, map(os.path.basename, sources)) if os.path.exists(path)]
+    return [Extension("wtal_fast._numpy", sorted([*sources, "csrc/cpu/isa.cpp", *shared]), language="c++",
+                      include_dirs=["csrc", pybind11.get_include()], optional=not wanted("WTAL_NATIVE"))]
 
 
 def cpu_part(torch, why):
@@ -108,11 +110,9 @@ def cuda_part(torch, why):
 
 
 class BuildParts(build_ext):
-    """Compiles op libraries in parallel: .cu with nvcc, csrc/cpu/isa/ once per instruction set; the rest as usual."""
+    """Compiles in parallel: .cu with nvcc, csrc/cpu/isa/ once per instruction set."""
 
     def build_extension(self, ext):
-        if not ext.py_limited_api:
-            return super().build_extension(ext)
         jobs = [(source, isa) for source in ext.sources for isa in (ISA_FLAGS if "isa" in Path(source).parts else [""])]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(lambda job: self.compile_one(ext, *job), jobs))

@@ -2,7 +2,7 @@
 //
 //   WTAL_PER_ISA(void kernel(const Arguments&))            in a header: declares baseline::kernel, avx2::kernel, ...
 //   namespace wtal::WTAL_ISA { void kernel(...) { ... } }  in csrc/cpu/isa/<op>.cpp: defines one of them
-//   WTAL_FASTEST(kernel)(arguments)                        in csrc/cpu/<op>.cpp: calls the best one
+//   WTAL_FASTEST(kernel)(arguments)                        in csrc/cpu/<op>.cpp, csrc/numpy/<op>.cpp: calls the best one
 //
 // Everything else in csrc/cpu/isa/ must be static or in an unnamed namespace: the linker keeps one copy of an inline
 // function, and a copy compiled for AVX-512 would then run on a machine without it.

@@ -1,9 +1,8 @@
 #include "core/average_precision.h"
 
-#include <future>
-#include <thread>
-
+#include "cpu/average_precision.h"
 #include "numpy/bindings.h"
+#include "numpy/threads.h"
 
 namespace {
 
@@ -22,21 +21,6 @@ bool is_vector(const Array<T>& array, pybind11::ssize_t size) {
 
 bool has_negative(const Array<int64_t>& groups) {
   return std::any_of(groups.data(), groups.data() + groups.size(), [](int64_t group) { return group < 0; });
-}
-
-// Calls work(begin, end) on ranges of classes, from several threads where there is enough to do.
-template <typename Work>
-void share_out(int64_t preds, int64_t classes, const Work& work) {
-  constexpr int64_t kPredictionsPerThread = 10'000;  // starting a thread takes as long as matching some hundreds
-  const int64_t cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  const int64_t threads = std::min({cores, classes, 1 + preds / kPredictionsPerThread});
-  std::vector<std::future<void>> others;
-  for (int64_t t = 1; t < threads; ++t)
-    others.push_back(std::async(std::launch::async, [&work, t, classes, threads] {
-      work(t * classes / threads, (t + 1) * classes / threads);
-    }));
-  work(0, classes / threads);
-  for (auto& other : others) other.get();
 }
 
 Array<double> average_precision(const Array<double>& pred_segments,  // [N, 2] start, end
@@ -59,11 +43,14 @@ Array<double> average_precision(const Array<double>& pred_segments,  // [N, 2] s
 
   Array<double> out({tiou_thresholds.shape(0), pybind11::ssize_t(num_classes)});  // [Q, C]
   double* result = out.mutable_data();
+  constexpr int64_t kPredictionsPerThread = 10'000;  // starting a thread takes as long as matching some hundreds
   const pybind11::gil_scoped_release unlocked;
   const wtal::PredictionsAndInstances data{pred_segments.data(), scores, pred_groups.data(), pred_segments.shape(0),
                                            gt_segments.data(), gt_groups.data(), gt_segments.shape(0), num_classes};
-  wtal::average_precision(data, tiou_thresholds.data(), tiou_thresholds.shape(0), result, wtal::match_loops_of_this_file(),
-                          [&](int64_t classes, const auto& work) { share_out(data.preds, classes, work); });
+  wtal::average_precision(data, tiou_thresholds.data(), tiou_thresholds.shape(0), result, WTAL_FASTEST(match_loops)(),
+                          [&](int64_t classes, const auto& work) {
+                            wtal::share_out(classes, 1 + data.preds / kPredictionsPerThread, work);
+                          });
   return out;
 }
 

@@ -45,6 +45,27 @@ def test_soft_nms(functions, method):
         np.testing.assert_allclose(found, values, **EXACT_FORMULA)
 
 
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+def test_many_groups_in_threads_equal_one_at_a_time(order):
+    require("native", _door.temporal_nms is not suppression.temporal_nms, "wtal_fast._numpy is not built")
+    random_state = np.random.default_rng(0)
+    start = random_state.random(30_000) * 90
+    segments = np.stack([start, start + random_state.random(30_000) * 9], axis=1)
+    scores, groups = random_state.random(30_000), np.arange(30_000) // 151
+    if order == "shuffled":
+        random_state.shuffle(groups)
+    kept = _door.temporal_nms(segments, scores, groups, 0.4, 0.0)
+    softly, values = _door.soft_temporal_nms(segments, scores, groups, 0.4, 0.0, "gaussian", 0.5, 0.01)
+    assert (np.diff(groups[kept]) >= 0).all() and (np.diff(groups[softly]) >= 0).all()
+    for group in (0, 77, 198):
+        rows = np.flatnonzero(groups == group)
+        alone = segments[rows], scores[rows], np.zeros(len(rows), dtype=np.int64), 0.4, 0.0
+        assert (kept[groups[kept] == group] == rows[_door.temporal_nms(*alone)]).all()
+        index, expected = _door.soft_temporal_nms(*alone, "gaussian", 0.5, 0.01)
+        assert (softly[groups[softly] == group] == rows[index]).all()
+        assert (values[groups[softly] == group] == expected).all()
+
+
 @pytest.mark.parametrize("position, value, words", [
     (0, np.zeros((2, 3)), r"segments must be \[N, 2\]"), (0, np.full((2, 2), np.nan), "segments must be finite"),
     (1, np.zeros(3), r"scores must be \[N\]"), (1, np.array([np.nan, 0.0]), "scores must be finite"),

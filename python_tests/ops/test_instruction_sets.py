@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ NATIVE, WHY_NOT = _library.library("_C_cpu")
 LEVELS = ("baseline", "avx2", "avx512")
 RESULTS = r'''
 import hashlib, json, torch
-from wtal_fast import ops
+from wtal_fast import _numpy, ops
 from wtal_fast.ops import _library
 
 torch.manual_seed(0)
@@ -43,8 +44,20 @@ for method in ("linear", "gaussian"):
             segments(900), scores, 0.3, torch.arange(900) // size, method=method, min_score=0.01)
 
 found, truth = torch.randint(60, (2000,), generator=draw), torch.randint(60, (700,), generator=draw)
-results["average_precision"] = ops.average_precision(
-    segments(2000, 30), torch.rand(2000, generator=draw), found, segments(700, 30), truth, 4, [0.1, 0.3, 0.5, 0.9]),
+detections, instances = segments(2000, 30), segments(700, 30)
+ranks, thresholds = torch.rand(2000, generator=draw), torch.tensor([0.1, 0.3, 0.5, 0.9])
+results["average_precision"] = ops.average_precision(detections, ranks, found, instances, truth, 4, thresholds),
+
+groups, kinds = torch.arange(900) // 70, ("linear", "gaussian")
+crowd = [tensor.numpy() for tensor in (segments(900), scores, groups)]
+arrays = {
+    "numpy temporal_iou": [_numpy.temporal_iou(crowd[0], detections.numpy())],
+    "numpy temporal_nms": [_numpy.temporal_nms(*crowd, 0.3, 1.0)],
+    "numpy soft_temporal_nms": [part for kind in kinds
+                                for part in _numpy.soft_temporal_nms(*crowd, 0.3, 0.0, kind, 0.5, 0.01)],
+    "numpy average_precision": [_numpy.average_precision(detections.numpy(), ranks.numpy(), found.numpy() % 8,
+                                                         instances.numpy(), truth.numpy() % 8, 2, thresholds.numpy())]}
+results |= {name: [torch.from_numpy(array) for array in parts] for name, parts in arrays.items()}
 
 cas = torch.rand(6, 300, generator=draw)
 lengths, levels = torch.tensor([300, 1, 2, 250, 90, 33]), torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
@@ -74,6 +87,7 @@ def results_on(level: str) -> dict[str, str]:
 @pytest.mark.parametrize("level", LEVELS[1:])
 def test_instruction_sets_agree(level):
     require("native", NATIVE, WHY_NOT)
+    require("native", importlib.util.find_spec("wtal_fast._numpy"), "wtal_fast._numpy is not built")
     lowest, results = dict(results_on("baseline")), dict(results_on(level))
     assert lowest.pop("level") == "baseline"
     assert results.pop("level") in LEVELS[:LEVELS.index(level) + 1]  # as far as this machine goes

@@ -79,7 +79,7 @@ def test_click_files(shared, name):
 
 
 @pytest.mark.filterwarnings("ignore:.*clicks are in videos that are not used")
-@pytest.mark.parametrize("name", list(CLICKS)[::3])
+@pytest.mark.parametrize("name", CLICKS)
 def test_clicks_survive_every_form(shared, tmp_path, name):
     truth = truth_of(shared, name)
     first = read_clicks(shared / "data" / name, truth.class_names, truth.video_ids, truth.durations, tolerance=300)

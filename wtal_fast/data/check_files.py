@@ -75,11 +75,19 @@ def _check_json(path: Path, truth: Annotations | None) -> tuple[dict, list[Findi
         return check_clicks(path, truth)
     if is_fps_table(content):
         return {"kind": "frame rates", "videos": len(read_fps_table(path))}, []
+    if _names_by_number(content):
+        return {"kind": "class names by number", "classes": len(content)}, []
     if isinstance(content, dict) and content and all(isinstance(value, (str, list)) for value in content.values()) \
             and all(isinstance(item, str) for value in content.values() if isinstance(value, list) for item in value):
         labels = labels_content(path, content)
         return check_annotations(read_annotations(labels, unlocated=True, source=path), labels)
     return {"kind": "JSON of another kind", "entries": len(content) if isinstance(content, (dict, list)) else 1}, []
+
+
+def _names_by_number(content) -> bool:
+    """Whether a JSON file lists classes, {"0": "run", ...}: labels of videos repeat, and their ids are no numbers."""
+    return isinstance(content, dict) and bool(content) and all(key.isdecimal() for key in content) \
+        and all(isinstance(value, str) for value in content.values()) and len(set(content.values())) == len(content)
 
 
 def _check_detections(results: dict) -> tuple[dict, list[Finding]]:

@@ -6,7 +6,10 @@
 
 namespace wtal {
 
-// run(data, thresholds, their number, out) fills the result [Q, num_classes].
+constexpr const char* kPrecisionRefused =
+    "average_precision: segments and scores must be finite with end >= start, groups at least 0, thresholds in (0, 1]";
+
+// run(data, thresholds, their number, out) fills the result [Q, num_classes], with NaN where a value is refused.
 template <typename Run>
 Tensor average_precision_by(const Tensor& pred_segments,  // [N, 2]
                             const Tensor& pred_scores,    // [N]

@@ -9,6 +9,9 @@ namespace wtal {
 
 constexpr int64_t kThresholdsPerMask = 64;
 
+// Whether a tIoU threshold asks for an overlap, and for one that there can be.
+WTAL_INLINE bool may_be_reached(double threshold) { return threshold > 0 && threshold <= 1; }
+
 // Of two instances of a group, whether a is offered to a detection before b: by falling overlap, then falling index.
 WTAL_INLINE bool offered_before(double iou_a, int64_t index_a, double iou_b, int64_t index_b) {
   return iou_a != iou_b ? iou_a > iou_b : index_a > index_b;

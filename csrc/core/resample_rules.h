@@ -1,9 +1,9 @@
 // Rules of resampling in time that a CPU and a GPU share: which snippets a sample lies between, and what it is there.
 #pragma once
 
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 #include "core/host_device.h"
 
@@ -15,7 +15,7 @@ enum class Resampling { none, stpn, half_pixel };
 // less than two, could leave the range of its type.
 template <typename Real>
 WTAL_INLINE bool may_resample(Real value) {
-  constexpr Real kLargest = std::numeric_limits<Real>::max() / 8;
+  constexpr Real kLargest = (sizeof(Real) == sizeof(float) ? Real(FLT_MAX) : Real(DBL_MAX)) / 8;
   return value >= -kLargest && value <= kLargest;
 }
 

@@ -9,16 +9,30 @@ using namespace wtal;
 
 constexpr int64_t kPredictionsForThreads = 20'000;  // fewer are matched sooner by one thread
 
-bool all_at_least_zero(const int64_t* groups, int64_t count) {
-  return std::all_of(groups, groups + count, [](int64_t group) { return group >= 0; });
+bool may_be_matched(const double* segments, const int64_t* groups, int64_t count) {
+  bool good = true;
+  for (int64_t i = 0; i < count; ++i)
+    good &= std::isfinite(segments[2 * i]) & std::isfinite(segments[2 * i + 1]) & (segments[2 * i + 1] >= segments[2 * i]) &
+            (groups[i] >= 0);
+  return good;
+}
+
+bool is_good(const PredictionsAndInstances& data, const double* thresholds, int64_t levels) {
+  return may_be_matched(data.pred_segments, data.pred_groups, data.preds) &&
+         may_be_matched(data.gt_segments, data.gt_groups, data.instances) &&
+         std::all_of(data.pred_scores, data.pred_scores + data.preds, [](double score) { return std::isfinite(score); }) &&
+         std::all_of(thresholds, thresholds + levels, may_be_reached);
 }
 
 Tensor average_precision_of(const Tensor& pred_segments, const Tensor& pred_scores, const Tensor& pred_groups,
                             const Tensor& gt_segments, const Tensor& gt_groups, int64_t num_classes,
-                            const Tensor& tiou_thresholds) {
-  const auto run = [](const PredictionsAndInstances& data, const double* thresholds, int64_t levels, double* out) {
-    STD_TORCH_CHECK(all_at_least_zero(data.pred_groups, data.preds) && all_at_least_zero(data.gt_groups, data.instances),
-                    "average_precision: groups must be at least 0");
+                            const Tensor& tiou_thresholds, bool validate) {
+  const auto run = [&](const PredictionsAndInstances& data, const double* thresholds, int64_t levels, double* out) {
+    if (!is_good(data, thresholds, levels)) {
+      STD_TORCH_CHECK(!validate, kPrecisionRefused);
+      std::fill_n(out, levels * data.classes, NAN);
+      return;
+    }
     const auto for_classes = [&](int64_t classes, const auto& work) {
       if (data.preds < kPredictionsForThreads) return work(0, classes);
       torch::stable::parallel_for(0, classes, 1, work);

@@ -103,6 +103,7 @@ struct Areas {
   int64_t levels, words, classes, instances;
   const int64_t* up_to_class;  // [classes] instances of the classes up to this one
   double* precisions;          // [levels, instances]
+  const int64_t* refused;      // not 0: all areas are NaN
   double* areas;               // [levels, classes]
 };
 
@@ -152,14 +153,22 @@ __global__ void __launch_bounds__(kWarps* kWarp) areas_kernel(const Areas op) {
     __syncthreads();
   }
   if (threadIdx.x > 0) return;
-  double area = instances ? 0 : NAN;
+  double area = instances && !*op.refused ? 0 : NAN;
   for (int64_t i = 0; i < found; ++i) area += precisions[i];  // one after the other, as on the CPU
   op.areas[blockIdx.x] = area;
 }
 
+static __global__ void __launch_bounds__(kElementThreads)
+    check_thresholds_kernel(const double* thresholds, int64_t levels, int64_t* refused) {
+  const int64_t i = int64_t(blockIdx.x) * kElementThreads + threadIdx.x;
+  if (i < levels && !may_be_reached(thresholds[i])) *refused = 1;
+}
+
+// refused: becomes 1 where a segment, score, group or threshold is; what preds and instances have too.
 template <int kWarps = kAreaWarps, typename Sequence>
 void average_precision(Sequence& sequence, const Unranked& preds, const Unranked& instances, int64_t classes,
-                       const double* thresholds, int64_t levels, double* areas) {
+                       const double* thresholds, int64_t levels, int64_t* refused, double* areas) {
+  sequence.launch(check_thresholds_kernel, element_blocks(levels), kElementThreads, thresholds, levels, refused);
   const int64_t words = (levels + kWarp - 1) / kWarp;
   unsigned* hits = sequence.template zeros<unsigned>(preds.count * words);
   const Matching matching{rank(sequence, preds), rank(sequence, instances), thresholds, levels, words,
@@ -173,7 +182,7 @@ void average_precision(Sequence& sequence, const Unranked& preds, const Unranked
   Unranked by_class = preds;
   by_class.classes = classes;
   const Areas op{rank(sequence, by_class), hits, levels, words, classes, instances.count, up_to_class,
-                 sequence.template scratch<double>(levels * instances.count), areas};
+                 sequence.template scratch<double>(levels * instances.count), refused, areas};
   sequence.launch(areas_kernel<kWarps>, levels * classes, kWarps * kWarp, op);
 }
 

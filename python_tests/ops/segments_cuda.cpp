@@ -66,7 +66,7 @@ void average_precision(const double* pred_segments, const double* pred_scores, c
   cuda_on_cpu::Sequence sequence;
   wtal::average_precision<kWarps>(sequence, {pred_segments, pred_scores, pred_groups, preds, 0, 0, refused},
                                   {gt_segments, nullptr, gt_groups, instances, 0, 0, refused}, classes, thresholds,
-                                  levels, areas);
+                                  levels, refused, areas);
 }
 
 // shape: videos, samples, classes, thresholds; strides of cas; out: start, end, label, video [capacity].

@@ -93,3 +93,13 @@ def test_float32_input_and_other_strides():
     result = average_precision(wide[:, ::2], *arguments)
     assert result.dtype == torch.float64
     assert torch.equal(result.nan_to_num(-1), ap(pred, gt, classes).nan_to_num(-1))
+
+
+@pytest.mark.parametrize("score, level", [(math.nan, 0.5), (0.5, 1.5), (0.5, 0.0)])
+def test_without_validation_a_refused_value_makes_all_nan(score, level):
+    one, group, values = torch.tensor([[0.0, 1.0]]), torch.tensor([0]), torch.tensor([score])
+    given = (one, values, group, one, group, 2, [0.25, level])
+    with pytest.raises(ValueError, match=r"pred_scores must be finite|must be in \(0, 1\]"):
+        average_precision(*given)
+    assert average_precision(*given, validate=False).isnan().all()
+    assert average_precision(one, values.nan_to_num(0), *given[2:6], [0.25], validate=False)[0, 0] == 1

@@ -334,14 +334,18 @@ class TestPrecision:
         assert result.tolist() == [[1.0], [1.0]]
 
     @pytest.mark.parametrize("name, index, value", [
-        (0, 0, NAN), (0, 1, -1.0), (1, 3, NAN), (2, 2, -1), (3, 0, INF), (3, 1, -1.0), (4, 1, -3)])
+        (0, 0, NAN), (0, 1, -1.0), (1, 3, NAN), (2, 2, -1), (3, 0, INF), (3, 1, -1.0), (4, 1, -3), (6, 0, 0.0),
+        (6, 0, NAN), (6, 0, 1.5)])
     def test_what_is_refused(self, fibers, name, index, value):
         segments, scores, groups = random_rows(9, 4, 3)
         truths, _, gt_groups = random_rows(5, 4, 4)
-        arguments = [segments + 1, scores, groups, truths + 1, gt_groups]
-        assert not fibers.average_precision(*arguments, 2, ONE / 2)[1]
+        arguments = [segments + 1, scores, groups, truths + 1, gt_groups, 2, ONE / 2]
+        result, refused = fibers.average_precision(*arguments)
+        assert not refused and not result.isnan().all()
         arguments[name].view(-1)[index] = value
-        assert fibers.average_precision(*arguments, 2, ONE / 2)[1]
+        result, refused = fibers.average_precision(*arguments)
+        assert refused and result.isnan().all()
+        assert ops.average_precision(*arguments, validate=False).isnan().all()
 
 
 def test_the_same_bits_every_time(fibers):

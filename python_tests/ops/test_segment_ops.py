@@ -304,8 +304,8 @@ class TestAveragePrecision(OpBattery):
     def raw_samples(self):
         segments, scores, groups = random_rows(9, 4, 3)
         truths, _, gt_groups = random_rows(5, 4, 4)
-        return [(torch.ops.wtal_fast.average_precision.default, given)
-                for given in laid_out((segments, scores, groups, truths, gt_groups, 1, torch.tensor([0.25, 0.5])))]
+        given = (segments, scores, groups, truths, gt_groups, 1, torch.tensor([0.25, 0.5]), True)
+        return [(torch.ops.wtal_fast.average_precision.default, arguments) for arguments in laid_out(given)]
 
     def wrong_arguments(self):
         one, group = torch.tensor([[0.0, 1.0]]), torch.tensor([0])

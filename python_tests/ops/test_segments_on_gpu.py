@@ -181,6 +181,11 @@ def test_average_precision_in_a_graph():
         value.copy_(fresh)
     graph.replay()
     assert_same(result, ops.average_precision(*columns(1), 4, tiou), "replayed")
+    given[1][7] = NAN
+    graph.replay()
+    assert result.isnan().all()
+    with pytest.raises(ValueError, match="must be on cuda:0 where a CUDA graph records, got cpu"):
+        recorded(lambda: ops.average_precision(*given, 4, tiou, validate=False))
 
 
 @pytest.mark.parametrize("name", OPS)

@@ -21,7 +21,8 @@ from wtal_fast.ops.temporal_nms import rank
 
 
 def average_precision(pred_segments: Tensor, pred_scores: Tensor, pred_groups: Tensor, gt_segments: Tensor,
-                      gt_groups: Tensor, num_classes: int, tiou_thresholds: Sequence[float] | Tensor) -> Tensor:
+                      gt_groups: Tensor, num_classes: int, tiou_thresholds: Sequence[float] | Tensor,
+                      validate: bool = True) -> Tensor:
     """Average precision by the ActivityNet protocol.
 
     pred_segments [N, 2] and gt_segments [M, 2] seconds, end >= start; pred_scores [N]; groups int64,
@@ -31,22 +32,38 @@ def average_precision(pred_segments: Tensor, pred_scores: Tensor, pred_groups: T
     is a false positive otherwise. The precision-recall curve is
     interpolated as in PASCAL VOC 2010 and later (precision made non-increasing, summed over the recall steps).
     Returns float64 [Q, num_classes]: 0 for a class nobody predicted, NaN for a class without ground truth.
-    Everything is computed in float64. NaN, infinity and end < start raise ValueError, except where a CUDA graph records
-    the op: nothing is read then, and tiou_thresholds must be a tensor on the GPU.
+    Everything is computed in float64. NaN, infinity, end < start, negative groups and thresholds outside (0, 1] raise
+    ValueError; to know, the host waits once for a GPU. With `validate` False, and where a CUDA graph records the op, it
+    never does, and a refused value makes every entry NaN. tiou_thresholds must be on the GPU where a graph records.
     """
-    thresholds = torch.as_tensor(tiou_thresholds, dtype=torch.float64)
+    thresholds = _thresholds(tiou_thresholds, pred_segments)
     _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, thresholds)
-    return _average_precision(pred_segments.detach(), pred_scores.detach(), pred_groups, gt_segments.detach(),
-                              gt_groups, int(num_classes), thresholds.detach().to(pred_segments.device))
+    try:
+        return _average_precision(pred_segments.detach(), pred_scores.detach(), pred_groups, gt_segments.detach(),
+                                  gt_groups, int(num_classes), thresholds, bool(validate))
+    except RuntimeError:
+        _check_values(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, thresholds)
+        raise
+
+
+def _thresholds(tiou_thresholds: Sequence[float] | Tensor, like: Tensor) -> Tensor:
+    """The thresholds [Q] in float64 on the device of `like`; from pinned memory, since the host waits for any other."""
+    values = torch.as_tensor(tiou_thresholds, dtype=torch.float64).detach()
+    if not isinstance(like, Tensor) or values.device == like.device:
+        return values
+    if like.is_cuda and torch.cuda.is_available():
+        if torch.cuda.is_current_stream_capturing():
+            raise ValueError(f"average_precision: tiou_thresholds must be on {like.device} where a CUDA graph records, "
+                             f"got {values.device}")
+        values = values.pin_memory()
+    return values.to(like.device, non_blocking=True)
 
 
 def _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, thresholds) -> None:
     op = "average_precision"
     for name, segments in (("pred_segments", pred_segments), ("gt_segments", gt_segments)):
         check_segments(op, name, segments)
-        check_ordered(op, name, segments)
     check_scores(op, "pred_scores", pred_scores, len(pred_segments))
-    check_finite(op, "pred_scores", pred_scores)
     check_groups(op, "pred_groups", pred_groups, len(pred_segments))
     check_groups(op, "gt_groups", gt_groups, len(gt_segments))
     devices = {str(t.device) for t in (pred_segments, pred_scores, pred_groups, gt_segments, gt_groups)}
@@ -56,6 +73,14 @@ def _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_
         raise ValueError(f"{op}: num_classes must be at least 1, got {num_classes}")
     if thresholds.ndim != 1:
         raise ValueError(f"{op}: tiou_thresholds must be [Q], got {list(thresholds.shape)}")
+
+
+def _check_values(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, thresholds) -> None:
+    """Raises ValueError where a value is refused, where values may be read."""
+    op = "average_precision"
+    check_ordered(op, "pred_segments", pred_segments)
+    check_ordered(op, "gt_segments", gt_segments)
+    check_finite(op, "pred_scores", pred_scores)
     if not may_read(pred_scores):
         return
     if not bool(((thresholds > 0) & (thresholds <= 1)).all()):
@@ -66,8 +91,14 @@ def _check(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_
 
 
 def _reference(pred_segments: Tensor, pred_scores: Tensor, pred_groups: Tensor, gt_segments: Tensor, gt_groups: Tensor,
-               num_classes: int, tiou_thresholds: Tensor) -> Tensor:
+               num_classes: int, tiou_thresholds: Tensor, validate: bool) -> Tensor:
     tiou_thresholds = tiou_thresholds.double()
+    try:
+        _check_values(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, tiou_thresholds)
+    except ValueError:
+        if validate:
+            raise
+        return tiou_thresholds.new_full((len(tiou_thresholds), num_classes), float("nan"))
     matched = _match(pred_segments.double(), pred_scores, pred_groups, gt_segments.double(), gt_groups, tiou_thresholds)
     pred_classes, instances = pred_groups % num_classes, torch.bincount(gt_groups % num_classes, minlength=num_classes)
     result = tiou_thresholds.new_zeros((len(tiou_thresholds), num_classes))
@@ -134,10 +165,11 @@ def _interpolated_area(matched: Tensor, instances: Tensor) -> Tensor:
     return (step * precision).sum(0)
 
 
-def _fake(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, tiou_thresholds):
+def _fake(pred_segments, pred_scores, pred_groups, gt_segments, gt_groups, num_classes, tiou_thresholds, validate):
     return tiou_thresholds.new_empty((tiou_thresholds.shape[0], num_classes), dtype=torch.float64)
 
 
 _average_precision = _library.define(
     "average_precision(Tensor pred_segments, Tensor pred_scores, Tensor pred_groups, Tensor gt_segments, "
-    "Tensor gt_groups, SymInt num_classes, Tensor tiou_thresholds) -> Tensor", reference=_reference, fake=_fake)
+    "Tensor gt_groups, SymInt num_classes, Tensor tiou_thresholds, bool validate) -> Tensor",
+    reference=_reference, fake=_fake)

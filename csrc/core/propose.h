@@ -35,7 +35,9 @@ class Proposer {
                const ProposeRule& rule, double extra, std::vector<Proposal>& found) {
     words_.resize(blocks_of(values.length));
     const auto sum_up_to = [&](int64_t j) { return values.sums[j]; };
+    const auto above_up_to = [&](int64_t j) { return sum_above_up_to(values, j); };
     for (int64_t level = 0; level < levels; ++level) {
+      above_before_.clear();
       loops_.find_above(steering, thresholds[level], words_.data());
       const int64_t samples = find_runs(values.length);
       if (runs_.size() == 3 && is_lone_first_sample(runs_[1].start, samples, rule)) continue;
@@ -43,7 +45,7 @@ class Proposer {
         if (runs_[i].end - runs_[i].start < rule.min_run) continue;
         size_t left = i, right = i;
         const double score = contrast(
-            runs_[i], values.length, rule, extra, sum_up_to, [&](const Run&) { return runs_[--left]; },
+            runs_[i], values.length, rule, extra, sum_up_to, above_up_to, [&](const Run&) { return runs_[--left]; },
             [&](const Run&) { return runs_[++right]; });
         found.push_back({runs_[i].start, runs_[i].end, score});
       }
@@ -80,7 +82,31 @@ class Proposer {
     return samples;
   }
 
+  // The first j samples of a block that are above, added up.
+  double sum_above_within(const Samples& values, int64_t block, int64_t j) const {
+    double sum = 0;
+    for (uint64_t left = words_[block] & ~uint64_t{0} >> (kBlock - j); left != 0; left &= left - 1)
+      sum += values.values[block * kBlock + __builtin_ctzll(left)];
+    return sum;
+  }
+
+  // What is above among the first j samples, added up. The sums before blocks are made when the first is asked for.
+  double sum_above_up_to(const Samples& values, int64_t j) {
+    static_assert(kBlock == kSumBlock);
+    if (above_before_.empty()) {
+      double before = 0;
+      for (int64_t block = 0; block < int64_t(words_.size()); ++block) {
+        above_before_.push_back(before);
+        before += sum_above_within(values, block, kBlock);
+      }
+    }
+    if (j == 0) return 0;
+    const int64_t block = (j - 1) / kBlock;
+    return above_before_[block] + sum_above_within(values, block, j - block * kBlock);
+  }
+
   SampleLoops loops_;
+  std::vector<double> above_before_;  // of this threshold
   std::vector<uint64_t> words_;
   std::vector<Run> runs_;
 };

@@ -49,30 +49,46 @@ struct Run {
   int64_t start, end;  // samples start..end-1
 };
 
-// Sum of the samples above the threshold in the window around `run`, from the sums of the first j samples, sum_up_to(j).
+constexpr int64_t kRunsWalked = 16;  // on either side of a run; for more of them the window is summed as a whole
+
+// Sum of the samples above the threshold in the window around `run`, from the sums of the first j samples, sum_up_to(j),
+// and those of the first j with what is not above as 0, above_up_to(j), both as running_sums.h has them.
 // before(run) is the nearest run of the threshold that ends before `run`, after(run) the nearest that starts behind it;
 // runs of no sample where there is none.
-template <typename SumUpTo, typename Before, typename After>
+template <typename SumUpTo, typename AboveUpTo, typename Before, typename After>
 WTAL_INLINE double sum_above_around(const Run& run, const OuterWindow& window, const SumUpTo& sum_up_to,
-                                    const Before& before, const After& after) {
+                                    const AboveUpTo& above_up_to, const Before& before, const After& after) {
   double left = 0, right = 0;
-  for (Run next = before(run); next.start < next.end && next.end > window.left; next = before(next))
+  int64_t walked = 0;
+  for (Run next = before(run); next.start < next.end && next.end > window.left; next = before(next)) {
+    if (walked++ == kRunsWalked) {
+      left = above_up_to(run.start) - above_up_to(window.left);
+      break;
+    }
     left += sum_up_to(next.end) - sum_up_to(next.start > window.left ? next.start : window.left);
-  for (Run next = after(run); next.start < next.end && next.start < window.right; next = after(next))
+  }
+  walked = 0;
+  for (Run next = after(run); next.start < next.end && next.start < window.right; next = after(next)) {
+    if (walked++ == kRunsWalked) {
+      right = above_up_to(window.right) - above_up_to(run.end);
+      break;
+    }
     right += sum_up_to(next.end < window.right ? next.end : window.right) - sum_up_to(next.start);
+  }
   return left + right;
 }
 
 // Inner minus outer mean of `run`, plus what its class adds.
-template <typename SumUpTo, typename Before, typename After>
+template <typename SumUpTo, typename AboveUpTo, typename Before, typename After>
 WTAL_INLINE double contrast(const Run& run, int64_t length, const ProposeRule& rule, double extra,
-                            const SumUpTo& sum_up_to, const Before& before, const After& after) {
+                            const SumUpTo& sum_up_to, const AboveUpTo& above_up_to, const Before& before,
+                            const After& after) {
   const double at_start = sum_up_to(run.start), at_end = sum_up_to(run.end);
   const double inner = (at_end - at_start) / double(run.end - run.start);
   const OuterWindow window = outer_window(run.start, run.end, length, rule);
   if (window.count <= 0) return inner + extra;
   const double around = rule.outer_raw ? (at_start - sum_up_to(window.left)) + (sum_up_to(window.right) - at_end)
-                                       : sum_above_around(run, window, sum_up_to, before, after);
+                                       : sum_above_around(run, window, sum_up_to, above_up_to, before, after);
   return inner - around / double(window.count) + extra;
 }
 

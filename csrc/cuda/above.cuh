@@ -11,6 +11,8 @@ struct Above {
   const unsigned* bits;
   int64_t words;
 
+  __device__ bool at(int64_t j) const { return bits[j / kWarp] >> j % kWarp & 1; }
+
   // The first sample from `from` on whose bit is `set`; that behind the last word where there is none.
   __device__ int64_t next(int64_t from, bool set) const {
     int64_t word = from / kWarp;

@@ -154,10 +154,21 @@ static __global__ void __launch_bounds__(kTaskWarps* kWarp, 1)  // without the 1
     for (int64_t i = block * kSumBlock; i < j; ++i) within += row.sample(i);
     return before[block] + within;
   };
+  const auto above_up_to = [&](int64_t j) {
+    double sum = 0, within = 0;
+    for (int64_t i = 0; i < j; ++i) {
+      if (i % kSumBlock == 0) {
+        sum += within;
+        within = 0;
+      }
+      if (above.at(i)) within += row.sample(i);
+    }
+    return sum + within;
+  };
   each_run(above, rule, [&](const Run& run, int64_t place) {
     if (first + place >= out.capacity) return;
     const double score = contrast(
-        run, row.length, rule, row.extra, sum_up_to, [&](const Run& next) { return above.before(next); },
+        run, row.length, rule, row.extra, sum_up_to, above_up_to, [&](const Run& next) { return above.before(next); },
         [&](const Run& next) { return above.after(next); });
     out.write(first + place, index, run, score, gated);
   });

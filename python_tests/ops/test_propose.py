@@ -98,6 +98,29 @@ def test_equals_the_oracle():
     check_against_oracle()
 
 
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("ratio", [4.0, 16.0, 17.0, 40.0, 1e300])
+def test_windows_over_many_runs(ratio, gated, closed):
+    """More runs beside a run than are walked one by one: the window is summed as a whole."""
+    draw = torch.Generator().manual_seed(6)
+    row, gate = (torch.rand(2, 333, generator=draw, dtype=torch.float64) - 0.2).tolist()
+    gate = gate if gated else None
+    expected = oracle.proposals_of_row(row, [0.1, 0.4], gate, ratio, closed)
+    found = of_row(row, [0.1, 0.4], gate, outer_ratio=ratio, outer_closed=closed)
+    assert [run[:2] for run in found] == [run[:2] for run in expected] and len(found) > 100
+    assert [run[2] for run in found] == pytest.approx([run[2] for run in expected], **ROUNDING)
+
+
+def test_endless_windows_take_time_in_proportion_to_the_samples():
+    """Run by run they would take hours: 200,000 runs, each with all others in its window."""
+    cas = torch.tensor([0.75, 0.25], dtype=torch.float64).repeat(200_000).reshape(1, -1, 1)
+    start, _, score, *_ = propose(cas, torch.tensor([0.5]), torch.ones(1, 1).bool(), outer_ratio=1e300)
+    assert len(start) == 200_000
+    inner, outer = 0.75, 0.75 * 199_999 / 399_999
+    torch.testing.assert_close(score - 0.2, torch.full_like(score, inner - outer), rtol=0, atol=ROUNDING["abs"])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_many_videos_equal_one_at_a_time(dtype):
     draw = torch.Generator().manual_seed(1)

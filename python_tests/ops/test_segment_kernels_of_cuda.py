@@ -168,18 +168,18 @@ class TestProposals:
     def test_random(self, kernels, fibers, sample):
         self.given(fibers, sample)
 
-    @pytest.mark.parametrize("raw", [False, True], ids=["thresholded", "raw"])
+    @pytest.mark.parametrize("raw, ratio", [(False, 0.25), (True, 0.25), (False, 30.0)])
     @pytest.mark.parametrize("time, levels", [(31, 1), (32, 40), (33, 2), (64, 33), (255, 3), (256, 3), (257, 3),
                                               (3000, 2)])
-    def test_runs_across_words_and_blocks(self, kernels, fibers, time, levels, raw):
+    def test_runs_across_words_and_blocks(self, kernels, fibers, time, levels, raw, ratio):
         draw = torch.Generator().manual_seed(time)
         cas = torch.rand(2, time + 40, 2, generator=draw, dtype=torch.float64) - 0.3
         cas[1] = torch.nn.functional.avg_pool1d(cas[1].T[None], 41, 1, 20)[0].T * 3  # long runs
         thresholds = torch.rand(levels, generator=draw, dtype=torch.float64) * 0.5
         cas, mask = cas[:, :time], torch.ones(2, 2, dtype=torch.bool)
         scores = torch.rand(2, 2, generator=draw, dtype=torch.float64)
-        size = self.check(fibers, cas, thresholds, mask, torch.tensor([time, time - 1]), None, 0.25, True, raw, 1,
-                          False, scores, 0.2)
+        size = self.check(fibers, cas, thresholds, mask, torch.tensor([time, time - 1]), None, ratio, True, raw,
+                          1, False, scores, 0.2)
         assert size > 0
 
     def test_other_strides_and_numbers(self, kernels, fibers):

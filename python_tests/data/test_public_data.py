@@ -12,6 +12,7 @@ from wtal_fast.data.click_files import FORMS, read_clicks, write_clicks
 from wtal_fast.data.conversion import Conversion, convert_folder
 from wtal_fast.data.ground_truth import read_ground_truth
 from wtal_fast.data.loading import load_folder
+from wtal_fast.engine.methods import configure
 from wtal_fast.evaluation import read_ambiguous
 
 TRUTHS = {
@@ -151,3 +152,14 @@ def test_the_simulated_thumos14_there_and_back(shared, tmp_path, target):
         other = number[first.video_ids[index]]
         np.testing.assert_array_equal(first.features.video(index), second.features.video(other))
     assert len(first.annotations) == len(second.annotations) == 3311
+
+
+@pytest.mark.parametrize(("preset", "truth"), [
+    ("thumos14", "thumos14/gt_backtal.json"), ("activitynet12", "activitynet/activity_net.v1-2.min.json"),
+    ("activitynet13", "activitynet13_annotations/activitynet13_gt_bsn.json"), ("beoid", "beoid/gt.json"),
+    ("gtea", "gtea/gt.json")])
+def test_the_class_lists_of_presets_are_those_of_the_ground_truth(shared, preset, truth):
+    names = configure(f"basnet/{preset}/official").data.class_names
+    labels = read_annotations(shared / "data" / truth).class_names
+    assert sorted(names) == sorted(labels)
+    assert (list(names) == sorted(names)) is (preset != "beoid")

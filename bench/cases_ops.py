@@ -20,11 +20,13 @@ from wtal_fast import ops
 
 SAME_SUMS = {"rtol": 1e-5, "atol": 1e-6}  # float32 sums in another order
 SAME_PRODUCTS = {"rtol": 1e-3, "atol": 1e-3}  # float32 sums of thousands of products
+HALVES = (torch.bfloat16, torch.float16)
 BFLOAT16 = {"rtol": 5e-2, "atol": 5e-2}  # bfloat16 against float32, values of the order of 1
+PROVIDERS = ("reference", "triton")  # ours on these too, beside the default
 TOPK, SORT = "torch.topk(sorted=False).mean, better layout", "sort and slice (released BaS-Net)"
 GATHER = "sort and gather (released UM)"
 EAGER, COMPILED = "PyTorch eager", "torch.compile of the eager spelling"
-BRANCHES = "released AttentionConv1d of both branches, restated"
+BRANCHES = "released AttentionConv1d of both branches, restated, fp32"
 CONV, COSINES = "released AttentionConv1d, restated, fp32", "released cosines, restated"
 
 
@@ -47,13 +49,18 @@ def gradient_too(function: Callable, *inputs: Tensor) -> Callable[[], list[Tenso
     return call
 
 
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 def topk_mean(plan: Plan) -> Iterator[Case]:
     """T/8 of T snippets: batches of THUMOS'14 and ActivityNet, upsampled ones, one video of 100,000 snippets."""
     shapes = plan.pick(tiny=((2, 16, 3),), quick=((16, 750, 21), (128, 100, 101)),
                        full=((16, 750, 21), (16, 10_000, 21), (128, 100, 101), (1, 100_000, 21)))
     for shape in shapes:
         yield from _topk_mean(plan, shape, torch.float32, judged=shape in ((16, 750, 21), (16, 10_000, 21)))
-    yield from _topk_mean(plan, shapes[0], torch.bfloat16, judged=False)
+    for dtype in HALVES:
+        yield from _topk_mean(plan, shapes[0], dtype, judged=False)
 
 
 def _topk_mean(plan: Plan, shape: tuple[int, int, int], dtype: torch.dtype, judged: bool) -> Iterator[Case]:
@@ -66,13 +73,13 @@ def _topk_mean(plan: Plan, shape: tuple[int, int, int], dtype: torch.dtype, judg
     topk = f"topk and mean, (16, {steps}, 21)"
     for dim, scores in layouts.items():
         name = f"{shape} [B, T, C]" if dim == 1 else f"({batch}, {classes}, {steps}) [B, C, T]"
-        name = f"{name}, k={k}, {str(dtype).removeprefix('torch.')}"
+        name = f"{name}, k={k}, {_name(dtype)}"
         yield Case(
             f"topk_mean forward, {name}", partial(_mean, scores, k, dim),
             {TOPK: [partial(baselines.topk_then_mean, each, k, axis) for axis, each in layouts.items()],
              SORT: [partial(baselines.sort_then_mean, by_time, k, 1)],
              COMPILED: [partial(compiled(partial(baselines.topk_then_mean, k=k, dim=dim)), scores)]},
-            tolerance, {TOPK: 6.0 if dim == 1 else 8.0} if judged else {}, backends=("reference",),
+            tolerance, {TOPK: 6.0 if dim == 1 else 8.0} if judged else {}, backends=PROVIDERS,
             released={TOPK: topk, SORT: sort} if judged else {})
         if dtype != torch.float32:
             continue  # short floats tie, and torch.topk says not which of equal scores it takes
@@ -115,7 +122,11 @@ def topk_select_mean(plan: Plan) -> Iterator[Case]:
             yield Case(f"topk_select_mean {kind}, {shape}, k={k}, float32", timed(calls[""], features),
                        {name: [timed(call, features)] for name, call in calls.items()
                         if name and not (name == COMPILED and kind != "forward")},
-                       SAME_SUMS, {}, backends=("reference",))
+                       SAME_SUMS, {}, backends=PROVIDERS)
+        for dtype in HALVES:
+            yield Case(f"topk_select_mean forward, {shape}, k={k}, {_name(dtype)}",
+                       partial(calls[""], features.to(dtype)), {GATHER: [partial(calls[GATHER], features.to(dtype))]},
+                       BFLOAT16, {}, backends=PROVIDERS)
 
 
 def local_affinity(plan: Plan) -> Iterator[Case]:
@@ -128,12 +139,16 @@ def local_affinity(plan: Plan) -> Iterator[Case]:
         yield Case(f"local_affinity forward, {shape}, h=3, float32", partial(ops.local_affinity, embedding),
                    {COSINES: [released], EAGER: [partial(baselines.neighbour_cosines, embedding)],
                     COMPILED: [partial(compiled(baselines.neighbour_cosines), embedding)]},
-                   SAME_SUMS, {}, backends=("reference",))
+                   SAME_SUMS, {}, backends=PROVIDERS)
         yield Case(f"local_affinity forward and backward, {shape}, h=3, float32",
                    gradient_too(ops.local_affinity, embedding),
                    {COSINES: [gradient_too(_cosines_by_time, embedding)],
                     EAGER: [gradient_too(baselines.neighbour_cosines, embedding)]},
-                   {"rtol": 1e-4, "atol": 1e-5}, {}, backends=("reference",))
+                   {"rtol": 1e-4, "atol": 1e-5}, {}, backends=PROVIDERS)
+        for dtype in HALVES:
+            half = embedding.to(dtype)
+            yield Case(f"local_affinity forward, {shape}, h=3, {_name(dtype)}", partial(ops.local_affinity, half),
+                       {EAGER: [partial(baselines.neighbour_cosines, half)]}, BFLOAT16, {}, backends=PROVIDERS)
 
 
 def _released_cosines(embedding: Tensor) -> Tensor:
@@ -145,56 +160,75 @@ def _cosines_by_time(embedding: Tensor) -> Tensor:
 
 
 def affinity_conv1d(plan: Plan) -> Iterator[Case]:
-    """BackTAL's convolution at the size of its second layer, as released and as in the paper."""
-    batch, steps, width = plan.pick(tiny=(2, 12, 8), quick=(4, 200, 256), full=(16, 750, 2048))
-    x = draw(batch, steps, width, plan=plan)
-    affinity = draw(batch, steps, 3, plan=plan, seed=1).tanh()
-    weight = draw(width, width, 3, plan=plan, seed=2) / (3 * width) ** 0.5
+    """BackTAL's convolution at the size of its second layer, as released and as in the paper, then ActivityNet's 100
+    snippets and one video of 100,000, narrower. The memory of its backward is that of `python -m bench.memory`."""
+    shape = plan.pick(tiny=(2, 12, 8), quick=(4, 200, 256), full=(16, 750, 2048))
+    yield from _affinity_conv1d(plan, shape, judged=True)
+    for shape in plan.pick(tiny=(), quick=(), full=((128, 100, 512), (1, 100_000, 256))):
+        yield from _affinity_conv1d(plan, shape, judged=False)
+
+
+def _affinity_conv1d(plan: Plan, size: tuple[int, int, int], judged: bool) -> Iterator[Case]:
+    batch, steps, width = size
+    x, affinity, weight = _conv_inputs(plan, *size)
     shape = f"B={batch}, T={steps}, {width}->{width}, h=3"
     by_channel = [x.transpose(1, 2).contiguous(), affinity.transpose(1, 2).contiguous(), weight]
     floor = partial(product_floor, batch * steps, 3 * width, width, device=plan.device)
     released = partial(_released_conv, *by_channel)
     official = partial(ops.affinity_conv1d, layout="official")
+    row = {CONV: "AttentionConv1d forward"} if judged else {}
     yield Case(f"affinity_conv1d forward, float32, {shape}", partial(official, x, affinity, weight),
-               {CONV: [released]}, SAME_PRODUCTS, {FLOOR: 1 / 1.10}, backends=("reference",),
-               floor=floor(dtype=torch.float32), released={CONV: "AttentionConv1d forward"})
+               {CONV: [released]}, SAME_PRODUCTS, {FLOOR: 1 / 1.10} if judged else {}, backends=PROVIDERS,
+               floor=floor(dtype=torch.float32), released=row)
     yield Case(f"affinity_conv1d forward and backward, float32, {shape}",
                gradient_too(official, x, affinity, weight),
                {CONV: [gradient_too(_released_by_time, x, affinity, weight)]},
-               SAME_PRODUCTS, {CONV: 1.4}, backends=("reference",))
-    half = [tensor.bfloat16() for tensor in (x, affinity, weight)]
-    yield Case(f"affinity_conv1d forward, bfloat16, {shape}", partial(official, *half), {CONV: [released]},
-               BFLOAT16, {CONV: 6.0, FLOOR: 1 / 1.25}, floor=floor(dtype=torch.bfloat16),
-               released={CONV: "AttentionConv1d forward"}, judged=has_amx())
-    yield Case(f"affinity_conv1d forward, layout of the paper, float32, {shape}",
-               partial(ops.affinity_conv1d, x, affinity, weight),
-               {EAGER: [partial(baselines.affinity_after_products, x, affinity, weight)],
-                COMPILED: [partial(compiled(baselines.affinity_after_products), x, affinity, weight)]},
-               SAME_PRODUCTS, {}, floor=floor(dtype=torch.float32))
+               SAME_PRODUCTS, {CONV: 1.4} if judged else {}, backends=PROVIDERS)
+    for dtype in HALVES:
+        half = [tensor.to(dtype) for tensor in (x, affinity, weight)]
+        targets = {CONV: 6.0, FLOOR: 1 / 1.25} if judged and dtype == torch.bfloat16 else {}
+        yield Case(f"affinity_conv1d forward, {_name(dtype)}, {shape}", partial(official, *half), {CONV: [released]},
+                   BFLOAT16, targets, floor=floor(dtype=dtype), released=row, judged=has_amx())
+    if judged:
+        yield Case(f"affinity_conv1d forward, layout of the paper, float32, {shape}",
+                   partial(ops.affinity_conv1d, x, affinity, weight),
+                   {EAGER: [partial(baselines.affinity_after_products, x, affinity, weight)],
+                    COMPILED: [partial(compiled(baselines.affinity_after_products), x, affinity, weight)]},
+                   SAME_PRODUCTS, {}, floor=floor(dtype=torch.float32))
+
+
+def _conv_inputs(plan: Plan, batch: int, steps: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """x [B, T, D], affinity [B, T, 3] in -1..1 and a weight [D, D, 3] that keeps outputs of the order of 1."""
+    return (draw(batch, steps, width, plan=plan), draw(batch, steps, 3, plan=plan, seed=1).tanh(),
+            draw(width, width, 3, plan=plan, seed=2) / (3 * width) ** 0.5)
 
 
 def two_branch_conv1d(plan: Plan) -> Iterator[Case]:
     """BackTAL's first layer on the features and on the suppressed features; the features need no gradient."""
     batch, steps, width = plan.pick(tiny=(2, 12, 8), quick=(4, 200, 256), full=(16, 750, 2048))
-    x, foreground = draw(batch, steps, width, plan=plan), draw(batch, steps, plan=plan, seed=3).sigmoid()
-    affinity = draw(batch, steps, 3, plan=plan, seed=1).tanh()
-    weight = draw(width, width, 3, plan=plan, seed=2) / (3 * width) ** 0.5
+    x, affinity, weight = _conv_inputs(plan, batch, steps, width)
+    foreground = draw(batch, steps, plan=plan, seed=3).sigmoid()
     by_channel = x.transpose(1, 2).contiguous()
 
     def ours(foreground: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
-        return ops.two_branch_conv1d(x, foreground, weight, None, affinity, "official", SLOPE)
+        return ops.two_branch_conv1d(x.to(weight.dtype), foreground, weight, None, affinity, "official", SLOPE)
 
     def released(foreground: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:
         inputs = (by_channel, by_channel * foreground.unsqueeze(1))
         outputs = [attention_conv1d(each, affinity.transpose(1, 2), weight) for each in inputs]
         return torch.nn.functional.leaky_relu(torch.stack(outputs), SLOPE).transpose(2, 3)
 
+    floor = partial(product_floor, batch * steps, 3 * width, width, device=plan.device)
+    shape, inputs = f"B={batch}, T={steps}, {width}->{width}, h=3", (foreground, affinity, weight)
     for kind, timed, products in (("forward", partial, 1), ("forward and backward", gradient_too, 2)):
-        floor = product_floor(batch * steps, 3 * width, width, torch.float32, plan.device)
-        yield Case(f"two_branch_conv1d {kind}, float32, B={batch}, T={steps}, {width}->{width}, h=3",
-                   timed(ours, foreground, affinity, weight),
-                   {BRANCHES: [timed(released, foreground, affinity, weight)]},
-                   SAME_PRODUCTS, {}, backends=("reference",), floor=replace(floor, share=products * floor.share))
+        bare = floor(dtype=torch.float32)
+        yield Case(f"two_branch_conv1d {kind}, float32, {shape}", timed(ours, *inputs),
+                   {BRANCHES: [timed(released, *inputs)]}, SAME_PRODUCTS, {}, backends=PROVIDERS,
+                   floor=replace(bare, share=products * bare.share))
+    for dtype in HALVES:
+        yield Case(f"two_branch_conv1d forward, {_name(dtype)}, {shape}",
+                   partial(ours, *(tensor.to(dtype) for tensor in inputs)), {BRANCHES: [partial(released, *inputs)]},
+                   BFLOAT16, {}, floor=floor(dtype=dtype))
 
 
 def _released_conv(x: Tensor, affinity: Tensor, weight: Tensor) -> Tensor:

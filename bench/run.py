@@ -10,6 +10,7 @@ outputs of all contenders were found equal.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -56,11 +57,22 @@ def compared(case: Case) -> tuple[list[Contender], dict[str, str], float]:
     return contenders, skipped, worst
 
 
+def without_triton(device: str) -> str | None:
+    """Why Triton's kernels cannot be timed on `device`; None where they can."""
+    if device != "cuda":
+        return "Triton's kernels run on CUDA tensors"
+    return None if importlib.util.find_spec("triton") else "triton is not installed"
+
+
 def rows_of(case: Case, rounds: int, plan: Plan, budget: float) -> list[dict]:
     """One row a baseline; of several spellings the one with the smallest median."""
     baselines, skipped, difference = compared(case)
     contenders = [Contender("", case.ours), *baselines]
-    contenders += [Contender(f"ours, {backend}", case.ours, backend) for backend in case.backends]
+    for backend in case.backends:
+        if backend == "triton" and (reason := without_triton(plan.device)):
+            skipped[f"ours, {backend}"] = reason
+        else:
+            contenders.append(Contender(f"ours, {backend}", case.ours, backend))
     if case.floor is not None:
         contenders += [Contender(case.floor.name, call) for call in case.floor.calls]
     samples = interleaved(contenders, rounds, plan.device, budget)

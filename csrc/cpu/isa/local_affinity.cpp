@@ -21,10 +21,11 @@ double dot(const LocalAffinity& op, int64_t snippet, int64_t other) {
   });
 }
 
+double ratio(double dot, double product) { return dot / (product > kSmallestProduct ? product : kSmallestProduct); }
+
 template <typename Number>
 double cosine(const LocalAffinity& op, const double* norms, int64_t snippet, int64_t other) {
-  const double product = norms[snippet] * norms[other];
-  return dot<Number>(op, snippet, other) / (product > kSmallestProduct ? product : kSmallestProduct);
+  return ratio(dot<Number>(op, snippet, other), norms[snippet] * norms[other]);
 }
 
 // Whether the neighbour of `snippet` at `shift` lies in its video.
@@ -33,14 +34,26 @@ bool inside(const LocalAffinity& op, int64_t snippet, int64_t shift) {
   return time >= 0 && time < op.time;
 }
 
+// Each pair's cosine is computed once, by its earlier snippet, and stored for both; a neighbour outside gives 0.
 template <typename Number>
 void forward(const LocalAffinity& op, int64_t begin, int64_t end, const double* norms, Stored<Number>* affinity) {
   const int64_t half = op.taps / 2;
-  for (int64_t snippet = begin; snippet < end; ++snippet)
-    for (int64_t shift = -half; shift <= half; ++shift) {
-      const double value = inside(op, snippet, shift) ? cosine<Number>(op, norms, snippet, snippet + shift) : 0.0;
-      affinity[snippet * op.taps + shift + half] = from_real<Number>(Wide<Number>(value));
+  const Stored<Number> zero = from_real<Number>(Wide<Number>(0));
+  int64_t time = begin % op.time;
+  for (int64_t snippet = begin; snippet < end; ++snippet, time = time + 1 < op.time ? time + 1 : 0) {
+    Stored<Number>* row = affinity + snippet * op.taps + half;
+    const double square = norms[snippet] * norms[snippet];
+    row[0] = from_real<Number>(Wide<Number>(ratio(square, square)));
+    for (int64_t shift = 1; shift <= half; ++shift) {
+      if (time < shift) row[-shift] = zero;
+      if (time + shift >= op.time) {
+        row[shift] = zero;
+        continue;
+      }
+      row[shift] = from_real<Number>(Wide<Number>(cosine<Number>(op, norms, snippet, snippet + shift)));
+      row[shift * op.taps - shift] = row[shift];
     }
+  }
 }
 
 // d cos(u, v) / du = (v / |v| - cos u / |u|) / |u|, for each neighbour v; cos(v, u) is the same pair.

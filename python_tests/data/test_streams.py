@@ -15,6 +15,7 @@ from wtal_fast.config import DataConfig
 from wtal_fast.data import streams
 from wtal_fast.data.clicks import contradicted_clicks
 from wtal_fast.data.streams import load_streams, snippet_features
+from wtal_fast.errors import InputError
 from wtal_fast.evaluation import detection_map
 from wtal_fast.structures import Detections
 
@@ -171,6 +172,16 @@ def test_the_bundled_file_is_small_and_its_licence_is_beside_it():
     assert streams.PATH.stat().st_size < 2_000_000
     licence = (streams.PATH.parent / "LICENSE-seglearn").read_text()
     assert "Copyright (c) 2018, David M. Burns" in licence and "Redistributions in binary form" in licence
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:-1] + b"x", None])
+def test_a_damaged_bundled_file_is_named(tmp_path, monkeypatch, damage):
+    path = tmp_path / "watch.safetensors"
+    if damage is not None:
+        path.write_bytes(damage(streams.PATH.read_bytes()))
+    monkeypatch.setattr(streams, "PATH", path)
+    with pytest.raises(InputError, match="watch.safetensors · expected the bundled .*SHA.*install wtal_fast again"):
+        streams._recordings.__wrapped__()
 
 
 def test_packing_the_same_recordings_gives_the_same_bytes(tmp_path, shared):

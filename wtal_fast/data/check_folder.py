@@ -54,7 +54,8 @@ def check_path(path: str | os.PathLike, *, truth: str | os.PathLike | None = Non
     for file in [*files, *known_clicks]:
         summary, found = check_file(file, annotations, clicks=file in known_clicks)
         report["files"].append({"file": str(file)} | summary)
-        name = os.path.relpath(file, path) if path.is_dir() else Path(file).name
+        inside = path.is_dir() and Path(file).is_relative_to(path)
+        name = os.path.relpath(file, path) if inside else str(file) if path.is_dir() else Path(file).name
         findings.found += [replace(finding, text=f"{name}: {finding.text}") for finding in found]
     if layout is None and all(entry["kind"].endswith("not read") for entry in report["files"]):
         findings.say("error", "no data set and no file of a known kind", "docs/data.md shows the layouts")

@@ -17,6 +17,7 @@ about 0.69; randomly placed segments with the true labels 0.12; one whole-stream
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -27,9 +28,11 @@ from safetensors import safe_open
 from wtal_fast.config import DataConfig
 from wtal_fast.data.dataset import Dataset, from_arrays
 from wtal_fast.data.training_clicks import training_clicks
+from wtal_fast.errors import InputError
 from wtal_fast.structures import Annotations
 
 PATH = Path(__file__).parent / "streams" / "watch.safetensors"
+SHA256 = "3f5ffdfafc5b441d49ee5b303a590449720320cd3fa2e861c2e984399a83efb9"
 SAMPLE_RATE = 25  # per second
 SNIPPET = 16  # samples between snippets: 0.64 s, as in video features of 16 frames at 25 per second
 WINDOW = 32  # samples a snippet's features are computed of, centred on it: 1.28 s, a third to half of a repetition
@@ -88,6 +91,10 @@ def snippet_features(samples: np.ndarray) -> np.ndarray:
 @cache
 def _recordings() -> dict[tuple[int, int, str], np.ndarray]:
     """{(subject, side, exercise): samples [n, 6] float64}, one recording for each wrist."""
+    found = hashlib.sha256(PATH.read_bytes()).hexdigest() if PATH.is_file() else "nothing there"
+    if found != SHA256:
+        raise InputError(PATH, expected=f"the bundled streams, SHA-256 {SHA256[:12]}...", found=found[:13],
+                         fix="install wtal_fast again")
     with safe_open(PATH, "numpy") as file:
         exercises = json.loads(file.metadata()["about"])["exercises"]
         tensors = {name: file.get_tensor(name) for name in file.keys()}

@@ -41,6 +41,10 @@ inline std::vector<int64_t> sorted_rows(const int64_t* groups, int64_t count) {
 inline Groups gather_groups(const int64_t* groups, int64_t count) {
   Groups result;
   if (!std::is_sorted(groups, groups + count)) result.rows = groups_detail::sorted_rows(groups, count);
+  else if (count > 0 && groups[0] == groups[count - 1]) {
+    result.begins = {0, count};
+    return result;
+  }
   for (int64_t i = 0; i < count; ++i)
     if (i == 0 || groups[result.row(i)] != groups[result.row(i - 1)]) result.begins.push_back(i);
   result.begins.push_back(count);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 
 #include "core/ordered_key.h"
@@ -19,12 +20,13 @@ inline constexpr uint64_t kPosition = 0xffffffff;
 
 namespace order_detail {
 
-// Sorts words by their upper half, equal ones as they come. The result is in the array that is returned.
-inline uint64_t* radix_sort_upper(uint64_t* words, uint64_t* spare, int64_t count) {
-  std::array<std::array<uint32_t, 256>, 4> counts{};
+// Sorts words by `digits` bytes of their upper half, equal ones as they come. The result is in the array that is returned.
+inline uint64_t* radix_sort_upper(uint64_t* words, uint64_t* spare, int64_t count, int digits) {
+  std::array<std::array<uint32_t, 256>, 4> counts;
+  std::fill_n(counts.begin(), digits, std::array<uint32_t, 256>{});
   for (int64_t i = 0; i < count; ++i)
-    for (int digit = 0; digit < 4; ++digit) ++counts[digit][words[i] >> (32 + 8 * digit) & 255];
-  for (int digit = 0; digit < 4; ++digit) {
+    for (int digit = 0; digit < digits; ++digit) ++counts[digit][words[i] >> (32 + 8 * digit) & 255];
+  for (int digit = 0; digit < digits; ++digit) {
     const int shift = 32 + 8 * digit;
     auto& place = counts[digit];
     if (place[words[0] >> shift & 255] == count) continue;  // one digit for all
@@ -40,6 +42,9 @@ inline uint64_t* radix_sort_upper(uint64_t* words, uint64_t* spare, int64_t coun
   return words;
 }
 
+// Bytes that tell nearly all of so many numbers apart; each is one pass over them.
+inline int digits_for(int64_t count) { return count <= 512 ? 2 : count <= 65'536 ? 3 : 4; }
+
 }  // namespace order_detail
 
 // Positions 0..count-1 by rising (falling) values, equal ones by rising position, each in the lower half of a word
@@ -47,8 +52,16 @@ inline uint64_t* radix_sort_upper(uint64_t* words, uint64_t* spare, int64_t coun
 inline const uint64_t* order_by(const double* values, int64_t count, bool falling, uint64_t* words, uint64_t* spare) {
   if (count == 0) return words;
   const uint64_t turn = falling ? ~uint64_t{0} : 0;
-  for (int64_t i = 0; i < count; ++i) words[i] = ((unsigned_key(values[i]) ^ turn) & ~kPosition) | uint64_t(i);
-  words = order_detail::radix_sort_upper(words, spare, count);
+  uint64_t least = ~uint64_t{0}, most = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    words[i] = unsigned_key(values[i]) ^ turn;
+    least = std::min(least, words[i]);
+    most = std::max(most, words[i]);
+  }
+  const int digits = order_detail::digits_for(count);
+  const int shift = std::max(0, int(std::bit_width(most - least)) - 8 * digits);  // the bits that differ first
+  for (int64_t i = 0; i < count; ++i) words[i] = (words[i] - least) >> shift << 32 | uint64_t(i);
+  words = order_detail::radix_sort_upper(words, spare, count, digits);
   const auto before = [&](uint64_t a, uint64_t b) {
     const double x = values[a & kPosition], y = values[b & kPosition];
     return x != y ? (x < y) != falling : a < b;

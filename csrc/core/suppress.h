@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -11,7 +12,7 @@
 
 namespace wtal {
 
-using Greedy = int64_t (*)(const Arranged&, double threshold, double offset, int64_t* removed, uint32_t* kept);
+using Greedy = int64_t (*)(const Arranged&, double threshold, double offset, const Removed& removed, uint32_t* kept);
 
 class Suppressor {
  public:
@@ -39,9 +40,17 @@ class Suppressor {
         end_[rank] = group.end[best_[rank]];
       }
     }
-    const Arranged arranged{start_.data(), end_.data(), count, by_time ? place_.data() : nullptr};
+    const bool rough = find_lengths(count, threshold, offset);
+    const Arranged arranged{
+        start_.data(), end_.data(), length_.data(),
+        rough ? Rough{rough_start_.data(), rough_end_.data(), rough_length_.data()} : Rough{nullptr, nullptr, nullptr},
+        count, by_time ? place_.data() : nullptr};
+    if (rough)
+      removed_roughly_.assign(padded, 0);
+    else
+      removed_.assign(padded, 0);
     kept_.resize(count);
-    kept_.resize(greedy_(arranged, threshold, offset, removed_.data(), kept_.data()));
+    kept_.resize(greedy_(arranged, threshold, offset, {removed_.data(), removed_roughly_.data()}, kept_.data()));
     for (uint32_t& rank : kept_) rank = best_[rank];
     return kept_;
   }
@@ -54,7 +63,8 @@ class Suppressor {
     end_.resize(padded);
     std::fill(start_.begin() + count, start_.end(), 0.0);
     std::fill(end_.begin() + count, end_.end(), 0.0);
-    removed_.assign(padded, 0);
+    length_.resize(padded);
+    for (auto* column : {&rough_start_, &rough_end_, &rough_length_}) column->resize(padded);
     words_.resize(count);
     spare_.resize(count);
     best_.resize(count);
@@ -62,8 +72,25 @@ class Suppressor {
     place_of_.resize(count);
   }
 
+  // Fills in the lengths and the numbers in float32; returns whether those will do.
+  bool find_lengths(int64_t count, double threshold, double offset) {
+    bool good = is_rough_enough(threshold, offset);
+    for (size_t i = 0; i < start_.size(); ++i) {
+      length_[i] = end_[i] - start_[i] + offset;
+      rough_start_[i] = float(start_[i]);
+      rough_end_[i] = float(end_[i]);
+      rough_length_[i] = rough_end_[i] - rough_start_[i] + float(offset);
+    }
+    for (int64_t i = 0; i < count; ++i)
+      good &= (double(rough_start_[i]) == start_[i]) & (double(rough_end_[i]) == end_[i]) &
+              is_rough_enough(start_[i], end_[i], length_[i]);
+    return good;
+  }
+
   Greedy greedy_;
-  std::vector<double> start_, end_;
+  std::vector<double> start_, end_, length_;
+  std::vector<float> rough_start_, rough_end_, rough_length_;
+  std::vector<int32_t> removed_roughly_;
   std::vector<int64_t> removed_;
   std::vector<uint64_t> words_, spare_;
   std::vector<uint32_t> best_, place_, place_of_, kept_;

@@ -9,6 +9,19 @@ namespace {
 
 using namespace wtal;
 
+struct Workspace {
+  SegmentGroup segments;
+  Suppressor suppressor{WTAL_FASTEST(suppress)};
+};
+
+// Memory to work in; a thread keeps its own for small calls, of which allocating would take a good part of the time.
+Workspace& workspace(std::optional<Workspace>& fresh, int64_t segments) {
+  constexpr int64_t kSmall = 4096;
+  if (segments > kSmall) return fresh.emplace();
+  thread_local Workspace kept;
+  return kept;
+}
+
 Tensor temporal_nms(const Tensor& segments,  // [N, 2]
                     const Tensor& scores,    // [N]
                     const Tensor& groups,    // [N]
@@ -18,8 +31,8 @@ Tensor temporal_nms(const Tensor& segments,  // [N, 2]
   const auto kept = std::make_unique_for_overwrite<int64_t[]>(grouped.count());  // each group writes from its own begin
   std::vector<int64_t> kept_of(gathered.size());
   grouped.for_groups([&](int64_t begin, int64_t end) {
-    SegmentGroup segments_of_group;
-    Suppressor suppressor(WTAL_FASTEST(suppress));
+    std::optional<Workspace> fresh;
+    auto& [segments_of_group, suppressor] = workspace(fresh, grouped.count());
     for (int64_t group = begin; group < end; ++group) {
       grouped.read(group, segments_of_group);
       const int64_t first = gathered.begins[group];

@@ -4,4 +4,5 @@
 #include "core/suppress_greedy.h"
 #include "cpu/isa.h"
 
-WTAL_PER_ISA(int64_t suppress(const Arranged& group, double threshold, double offset, int64_t* removed, uint32_t* kept))
+WTAL_PER_ISA(int64_t suppress(const Arranged& group, double threshold, double offset, const Removed& removed,
+                              uint32_t* kept))

@@ -40,6 +40,31 @@ def test_large_groups(kernels, kind, threshold, offset):
         assert torch.equal(kept, temporal_nms(segments, scores, threshold, offset=offset))
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0, 0.1])  # 0.1 is no number of float32
+@pytest.mark.parametrize("count", [90, 450])
+@pytest.mark.parametrize("kind", ["on the threshold", "just below", "thin", "huge", "late"])
+def test_float32_decides_as_float64_does(kernels, kind, count, offset):
+    """Overlaps of exactly, and a rounding below, the threshold among segments that float32 holds."""
+    draw = torch.Generator().manual_seed(count)
+    start = torch.randint(0, 60, (count,), generator=draw).float()
+    length = 2.0 ** torch.randint(0, 4, (count,), generator=draw).float()  # tIoU 1/2, 1/4, ... wherever starts agree
+    if kind == "just below":
+        start, length = start * 1.25, length * (1 + torch.randint(-2, 3, (count,), generator=draw) * 2.0**-23)
+    elif kind == "thin":
+        start, length = start * 2.0**-140, length * 2.0**-140
+    elif kind == "huge":
+        start, length = start * 2.0**110, length * 2.0**110
+    elif kind == "late":
+        start = start + 2.0**20
+    segments = torch.stack([start, start + length], dim=1)
+    scores = torch.rand(count, generator=draw)
+    for threshold in (0.5, 0.25, 1 / 3, 1e-7, 1.0):
+        kept = temporal_nms(segments, scores, threshold, offset=offset)
+        assert torch.equal(kept, temporal_nms(segments.double(), scores.double(), threshold, offset=offset))
+        with use_backend("reference"):
+            assert torch.equal(kept, temporal_nms(segments, scores, threshold, offset=offset))
+
+
 @pytest.mark.parametrize("method, threshold, offset, least", [
     ("linear", 0.3, 0.0, 0.05), ("linear", 0.7, 1.0, 0.0), ("gaussian", 0.5, 0.0, 1e-3), ("gaussian", 0.5, 1.0, 0.2)])
 @pytest.mark.parametrize("kind", ["plain", "equal scores", "one outlier", "zero lengths", "before zero", "huge",

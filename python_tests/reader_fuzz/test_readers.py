@@ -17,13 +17,13 @@ def check(folder, name: str, runs: int) -> None:
 
 @pytest.mark.parametrize("name", readers.NAMES)
 def test_no_damaged_input_is_a_surprise(tmp_path, name):
-    check(tmp_path, name, 4_000)
+    check(tmp_path, name, 20_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", readers.NAMES)
 def test_no_damaged_input_is_a_surprise_at_length(tmp_path, name):
-    check(tmp_path, name, 20_000)
+    check(tmp_path, name, 100_000)
 
 
 def test_a_planted_fault_is_found(tmp_path, monkeypatch):

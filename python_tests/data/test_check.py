@@ -1,6 +1,7 @@
 """What `wtal-fast check` says of sound and of damaged data."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -150,3 +151,14 @@ def test_known_oddities_of_thumos14(tmp_path):
     assert "240 frames at 24 a second are 10.00 s" in finding(report, "frames / frame rate")["examples"][0]
     assert finding(report, "protocols leave out")["examples"] == ["video_test_0000270"]
     assert finding(report, 'labelled "Ambiguous"')["count"] == 1
+
+
+def test_links_in_a_circle_and_pipes_end_the_search(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/up").symlink_to(tmp_path)
+    (tmp_path / "a/here").symlink_to(".")
+    os.mkfifo(tmp_path / "a/pipe.npy")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    (tmp_path / "a/x.json").write_text("{")
+    report = check_path(tmp_path)
+    assert [entry["file"] for entry in report["files"]] == [str(tmp_path / "a/x.json")] and report["errors"] == 1

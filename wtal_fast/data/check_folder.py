@@ -178,16 +178,17 @@ def _far_from_duration(layout: DataFolder, video: str, length: int, annotations:
     return [f"{video}: {seconds:g} s of features, {duration:g} s of video"]
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """Files below `folder`, sorted; a folder of annotation arrays counts as one."""
-    found = []
+def _files_below(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
+    """Files below `folder`, sorted; a folder of annotation arrays counts as one. A link to a folder above it is not
+    followed."""
+    found, above = [], above | {folder.resolve()}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_file() or holds_annotation_arrays(path):
             found.append(path)
-        elif path.is_dir():
-            found += _files_below(path)
+        elif path.is_dir() and path.resolve() not in above:
+            found += _files_below(path, above)
     return found
 
 

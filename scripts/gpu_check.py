@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ RESULT = ROOT / "bench" / "results" / "gpu_check.json"
 NO_GPU = 2  # exit code
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 SANITIZER_FOUND = 9  # exit code compute-sanitizer is asked for
+GPU_TESTS = ("python_tests/ops", "python_tests/engine/test_cuda_training.py")
 
 
 @dataclass(frozen=True)
@@ -31,32 +34,42 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def parts(python: str) -> list[Part]:
-    """All parts in order; their limits add up to less than ten minutes."""
-    tests = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable", "--junitxml={report}")
-    bench = (python, "-m")
+def parts(python: str, architecture: str = "90") -> list[Part]:
+    """All parts in order; their limits add up to less than ten minutes. architecture: of the device, such as "90"."""
+    tests = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable", "--junitxml={report}", "-m",
+             "gpu and not slow")
+    side_by_side = ("-n", "6") if importlib.util.find_spec("xdist") else ()  # compiling Triton kernels takes longest
+    required = {"WTAL_REQUIRE": "cuda,triton", "WTAL_FAST_BACKEND": ""}
     found = [
-        Part("build", (python, "setup.py", "-q", "build_ext", "--inplace"), 150, {"WTAL_CUDA": "1"}),
-        Part("gpu tests", (*tests, "-m", "gpu and not slow"), 90, {"WTAL_REQUIRE": "cuda"}),
-        Part("triton kernels", (*tests, "python_tests/ops", "-k", "triton or Triton"), 60, {"WTAL_FAST_BACKEND": ""}),
+        Part("build", (python, "setup.py", "-q", "build_ext", "--inplace"), 95,
+             {"WTAL_CUDA": "1", "WTAL_CUDA_ARCHITECTURES": architecture}),
+        Part("gpu tests", (*tests, *GPU_TESTS, "-k", "not triton"), 75, required),
+        Part("triton kernels", (*tests, *side_by_side, *GPU_TESTS, "-k", "triton"), 75, required),
+        Part("every call once", (python, "-m", "bench.gpu.once", "--output", "{report}"), 25),
     ]
-    for tool in SANITIZERS:
+    for tool in SANITIZERS:  # Triton's kernels are compiled by now
         command = ("compute-sanitizer", "--tool", tool, "--error-exitcode", str(SANITIZER_FOUND), python, "-m",
                    "bench.gpu.once", "--output", "{report}")
-        found.append(Part(f"compute-sanitizer {tool}", command, 25, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}))
+        found.append(Part(f"compute-sanitizer {tool}", command, 35, {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}))
     return [*found,
-            Part("ops", (*bench, "bench.gpu.ops", "--output", "{report}"), 60),
-            Part("training steps", (*bench, "bench.gpu.steps", "--output", "{report}"), 60),
-            Part("full run", (*bench, "bench.gpu.full_run", "--output", "{report}"), 75)]
+            Part("ops", (python, "-m", "bench.gpu.ops", "--output", "{report}"), 55),
+            Part("training steps", (python, "-m", "bench.gpu.steps", "--output", "{report}"), 55),
+            Part("full run", (python, "-m", "bench.gpu.full_run", "--output", "{report}"), 70)]
+
+
+def program(name: str) -> str | None:
+    """Where a program is: on the PATH, or in the CUDA toolkit that setup.py builds with."""
+    folder, _ = runpy.run_path(str(ROOT / "setup.py"), run_name="setup")["cuda_folder"]()
+    return shutil.which(name) or (shutil.which(name, path=folder / "bin") if folder else None)
 
 
 def run(part: Part, folder: Path) -> dict:
     """Outcome "passed", "failed", "timed out" or "not installed", seconds, what the part wrote, and where it did not
     pass the end of its output."""
-    if shutil.which(part.command[0]) is None:
-        return {"outcome": "not installed", "found": f"no {part.command[0]} on the PATH"}
+    if program(part.command[0]) is None:
+        return {"outcome": "not installed", "found": f"no {part.command[0]} on the PATH or beside nvcc"}
     report = folder / f"{part.name.replace(' ', '_')}.out"
-    words = [word.replace("{report}", str(report)) for word in part.command]
+    words = [program(part.command[0]), *(word.replace("{report}", str(report)) for word in part.command[1:])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **part.environment}
     started = time.perf_counter()
     process = subprocess.Popen(words, cwd=ROOT, env={key: value for key, value in environment.items() if value},
@@ -116,10 +129,13 @@ def main() -> int:
         print(f"gpu_check: no GPU: {reason}. Nothing was run.", file=sys.stderr)
         return NO_GPU
     sys.path.insert(0, str(ROOT))
+    import torch
+
     from bench.environment import describe
     from wtal_fast.files import save_json
 
-    chosen = [part for part in parts(sys.executable) if options.only is None or part.name in options.only]
+    architecture = "{}{}".format(*torch.cuda.get_device_capability())
+    chosen = [part for part in parts(sys.executable, architecture) if options.only is None or part.name in options.only]
     if options.only and len(chosen) != len(set(options.only)):
         parser.error("known parts: " + ", ".join(part.name for part in parts(sys.executable)))
     report = {"environment": describe(), "parts": {}}
@@ -128,7 +144,7 @@ def main() -> int:
         for part in chosen:
             found = report["parts"][part.name] = run(part, Path(folder))
             report["seconds"] = round(time.perf_counter() - started, 1)
-            report["passed"] = all(one["outcome"] in ("passed", "not installed") for one in report["parts"].values())
+            report["passed"] = all(one["outcome"] == "passed" for one in report["parts"].values())
             save_json(options.output, report, indent=1)
             print(f"{part.name}: {found['outcome']}, {found.get('seconds', 0)} s", flush=True)
     print(f"{options.output}: {'passed' if report['passed'] else 'FAILED'} in {report['seconds']} s")

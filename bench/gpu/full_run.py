@@ -6,6 +6,7 @@ The released run is not done whole: 20 steps and one evaluation are timed and mu
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -25,13 +26,17 @@ RELEASED_STEPS = {"full": 20, "quick": 3, "tiny": 2}
 TARGETS = {"seconds": 15, "ratio": 100}
 
 
-def measure(device: str, size: str) -> dict:
+def measure(device: str, size: str) -> Iterator[dict]:
     """One row a method; a part that fails has its error instead of its numbers."""
-    return {"targets": TARGETS, "rows": [_row(method, device, size) for method in METHODS]}
+    rows = []
+    for method in METHODS:
+        rows.append({"method": method, "epochs": EPOCHS[size]})
+        for _ in _measured(rows[-1], method, device, size):
+            yield {"targets": TARGETS, "rows": rows}
 
 
-def _row(method: str, device: str, size: str) -> dict:
-    row = {"method": method, "epochs": EPOCHS[size]}
+def _measured(row: dict, method: str, device: str, size: str) -> Iterator[None]:
+    """Completes `row`, part by part."""
     for part in (_ours, _released):
         try:
             row |= part(method, device, size)
@@ -39,9 +44,10 @@ def _row(method: str, device: str, size: str) -> dict:
             row[f"error_{part.__name__.strip('_')}"] = f"{type(error).__name__}: {str(error)[:500]}"
         if device == "cuda":
             torch.cuda.empty_cache()
+        yield
     if "seconds" in row and "released_seconds_extrapolated" in row:
         row["ratio_extrapolated"] = row["released_seconds_extrapolated"] / row["seconds"]
-    return row
+    yield
 
 
 def _ours(method: str, device: str, size: str) -> dict:

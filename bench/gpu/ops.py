@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from bench.gpu.cases import calls
@@ -10,18 +12,20 @@ from bench.gpu.part import main, median_seconds
 LAUNCH = 5e-6  # seconds: no kernel is asked to be faster
 
 
-def measure(device: str, size: str) -> dict:
+def measure(device: str, size: str) -> Iterator[dict]:
     """Copy rate of the device and one row a call; a call that fails has its error in the row."""
     rate, rows = copy_rate(device, size), []
+    found = {"copy_bytes_per_second": rate, "rows": rows}
     for op, of_op in calls(device, size):
         try:
             for call in of_op():
                 rows.append(_row(op, call, device, rate))
+                yield found
         except Exception as error:  # one op that fails must not hide the others
             rows.append({"op": op, "error": f"{type(error).__name__}: {str(error)[:500]}"})
         if device == "cuda":
             torch.cuda.empty_cache()
-    return {"copy_bytes_per_second": rate, "rows": rows}
+        yield found
 
 
 def copy_rate(device: str, size: str) -> float:

@@ -6,7 +6,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -16,16 +16,17 @@ from wtal_fast.files import save_json
 FLUSH_BYTES = 256 * 2**20  # more than the second-level cache of any current device
 
 
-def main(measure: Callable[[str, str], dict], description: str) -> None:
-    """Runs measure(device, size) and writes what it returns to --output as JSON; exit code 1 where a row of it has an
-    error."""
+def main(measure: Callable[[str, str], Iterator[dict]], description: str) -> None:
+    """Runs measure(device, size), which gives what it has found so far after each row, and writes that to --output as
+    JSON each time: a part that is stopped leaves the rows it has. Exit code 1 where a row has an error."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="cpu only proves that it runs")
     parser.add_argument("--size", default="full", choices=("full", "quick", "tiny"))
     options = parser.parse_args()
-    found = measure(options.device, options.size)
-    save_json(options.output, found, indent=1)
+    found = {}
+    for found in measure(options.device, options.size):
+        save_json(options.output, found, indent=1)
     if failed := [row for row in found.get("rows", ()) if any(key.startswith("error") for key in row)]:
         sys.exit(f"{len(failed)} rows have an error, such as {failed[0]}")
 

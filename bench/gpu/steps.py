@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import torch
 
@@ -21,7 +22,7 @@ TARGET = 1.5  # of the floor, bf16
 STEPS = {"full": 26, "quick": 20, "tiny": 8}
 
 
-def measure(device: str, size: str) -> dict:
+def measure(device: str, size: str) -> Iterator[dict]:
     """One row a method, precision and kind of step."""
     rows = []
     for method in METHODS:
@@ -34,7 +35,7 @@ def measure(device: str, size: str) -> dict:
                                  "error": f"{type(error).__name__}: {str(error)[:500]}"})
                 if device == "cuda":
                     torch.cuda.empty_cache()
-    return {"target": TARGET, "rows": rows}
+                yield {"target": TARGET, "rows": rows}
 
 
 def _row(method: str, precision: str, graph: str, device: str, size: str) -> dict:

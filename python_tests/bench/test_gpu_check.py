@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import subprocess
 import sys
 
@@ -56,10 +57,13 @@ def test_every_outcome_has_its_word(script, tmp_path):
 
 
 def test_training_steps_and_the_whole_run_on_small_shapes():
-    for row in steps.measure("cpu", "tiny")["rows"]:
+    *_, found = steps.measure("cpu", "tiny")
+    assert len(found["rows"]) == 3
+    for row in found["rows"]:
         assert row["seconds_a_step"] > row["floor_seconds"] > 0
     for method in ("uncertainty", "backtal"):
-        row = full_run._row(method, "cpu", "tiny")
+        row = {}
+        assert len(list(full_run._measured(row, method, "cpu", "tiny"))) == 3
         assert row["steps"] == 4 and row["evaluations"] == 2 and "extrapolated" in row["released_is"]
         released = 4 * row["released_step_seconds"] + 2 * row["released_evaluation_seconds"]
         assert row["ratio_extrapolated"] == pytest.approx(released / row["seconds"])
@@ -67,9 +71,11 @@ def test_training_steps_and_the_whole_run_on_small_shapes():
 
 def test_calls_of_ops_on_small_shapes():
     names = [name for name, _ in cases.calls("cpu", "tiny")]
-    assert {"topk_mean", "affinity_conv1d", "temporal_nms", "propose", "average_precision"} <= set(names)
+    assert {"topk_mean", "affinity_conv1d", "temporal_nms", "propose", "propose_resampled",
+            "average_precision"} <= set(names)
     for name, of_op in cases.calls("cpu", "tiny"):
-        if name in ("temporal_nms", "temporal_iou", "average_precision", "propose", "local_affinity"):
+        if name in ("temporal_nms", "temporal_iou", "average_precision", "propose", "propose_resampled",
+                    "local_affinity"):
             for call in of_op():
                 row = ops._row(name, call, "cpu", 1e9)
                 assert row["seconds_warm"] > 0 and ("of_floor" in row) == bool(call.num_bytes)
@@ -78,5 +84,32 @@ def test_calls_of_ops_on_small_shapes():
 def test_a_row_with_an_error_fails_its_part(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["part", "--output", str(tmp_path / "a.json"), "--device", "cpu"])
     with pytest.raises(SystemExit, match="1 rows have an error"):
-        part.main(lambda device, size: {"rows": [{"op": "a"}, {"op": "b", "error": "broken"}]}, "test")
+        part.main(lambda device, size: iter([{"rows": [{"op": "a"}, {"op": "b", "error": "broken"}]}]), "test")
     assert read_json(tmp_path / "a.json")["rows"][1]["error"] == "broken"
+
+
+def test_what_was_found_before_the_end_is_kept(tmp_path, monkeypatch):
+    def stopped(device, size):
+        yield {"rows": [{"op": "a"}]}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["part", "--output", str(tmp_path / "a.json"), "--device", "cpu"])
+    with pytest.raises(KeyboardInterrupt):
+        part.main(stopped, "test")
+    assert read_json(tmp_path / "a.json") == {"rows": [{"op": "a"}]}
+
+
+def test_every_gpu_test_is_selected(script):
+    """One part takes those on Triton's kernels, one the others; both look where they are, and Triton's are of every op."""
+    planned = {one.name: one.command for one in script.parts(sys.executable)}
+    assert planned["gpu tests"][-2:] == ("-k", "not triton") and planned["triton kernels"][-2:] == ("-k", "triton")
+    marked = [path.relative_to(ROOT).as_posix() for path in (ROOT / "python_tests").rglob("test_*.py")
+              if "\npytestmark = pytest.mark.gpu" in path.read_text(encoding="utf-8")]
+    assert len(marked) >= 3
+    for path in marked:
+        assert any(path.startswith(folder) for folder in planned["gpu tests"] if folder in script.GPU_TESTS), path
+    assert set(script.GPU_TESTS) <= set(planned["triton kernels"])
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--collect-only", "-n0", "-m", "gpu", "-k", "triton",
+                           "python_tests/ops/test_training_ops_on_gpu.py"], cwd=ROOT, capture_output=True, text=True)
+    for module in pkgutil.iter_modules([str(ROOT / "wtal_fast/ops/triton")]):
+        assert f"triton-{module.name}" in done.stdout, module.name

@@ -126,7 +126,8 @@ def run(function, arguments: tuple, options: dict, differentiable: bool) -> tupl
     results = tensors_of(function(*arguments, **options))
     if not differentiable:
         return results, []
-    weights = [torch.arange(1, result.numel() + 1, dtype=result.dtype).view(result.shape) % 7 for result in results]
+    weights = [torch.arange(1, result.numel() + 1, dtype=result.dtype, device=result.device).view(result.shape) % 7
+               for result in results]
     return [result.detach() for result in results], list(torch.autograd.grad(results, leaves(arguments), weights))
 
 

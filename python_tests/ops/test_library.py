@@ -168,51 +168,6 @@ def test_triton_interpreter(op):
     assert int(done.stdout.rpartition(" passed")[0].split()[-1]) > 20
 
 
-TRITON_SIGNATURES = {  # kernel of an op -> (types of its run-time arguments, compile-time arguments), bits: of float32
-    ("topk_mean", "_forward"): (
-        "*i32 *i64 *i64 *fp32 *i64 i32 i64 i64 i64",
-        {"DTYPE": "float32", "LARGEST": True, "BLOCK": 1024}),
-    ("topk_mean", "_backward"): (
-        "*i32 *i32 *i64 *i32 *i64 *i32 i32 i32 i64 i64 i64 i64 i64 i64",
-        {"DTYPE": "float32", "LARGEST": True, "BLOCK_TIME": 64, "BLOCK_CHANNELS": 32}),
-    ("affinity_columns", "_columns"): (
-        "*fp32 *fp32 *fp32 i32 i32", {"TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
-    ("affinity_columns", "_columns_backward"): (
-        "*bf16 *bf16 *bf16 *bf16 *fp32 i32 i32", {"TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
-    ("branch_combine", "_combine"): (
-        "*fp32 *fp32 *fp32 *fp32 *fp32 i32 i32 i32 fp32",
-        {"GROUPS": 3, "TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
-    ("branch_combine", "_combine_backward"): (
-        "*bf16 *bf16 *bf16 *bf16 *bf16 *bf16 *fp32 *bf16 i32 i32 i32 fp32",
-        {"GROUPS": 3, "TAPS": 3, "OFFICIAL": True, "WIDE": "fp32", "BLOCK": 1024}),
-    ("local_affinity", "_forward"): (
-        "*fp32 *fp32 i32 i32", {"TAPS": 3, "SMALLEST": 1e-8, "WIDE": "fp32", "BLOCK": 32}),
-    ("local_affinity", "_backward"): (
-        "*fp32 *fp32 *fp32 i32 i32", {"TAPS": 3, "SMALLEST": 1e-8, "WIDE": "fp32", "BLOCK": 32}),
-    ("topk_select_mean", "_forward"): (
-        "*fp32 *i64 *i64 *fp32 i32 i32", {"WIDE": "fp32", "BLOCK_TIME": 32, "BLOCK_CHANNELS": 128}),
-    ("topk_select_mean", "_backward"): ("*fp32 *fp32 *fp32 i32 i32", {"WIDE": "fp32", "BLOCK": 1024}),
-}
-
-
-@pytest.mark.parametrize("op, kernel", TRITON_SIGNATURES)
-@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="triton: interpreted functions are not compiled")
-def test_triton_compiles_for_a_gpu(op, kernel):
-    """To a binary for an H100, without one."""
-    require("triton", importlib.util.find_spec("triton"), "triton is not installed")
-    import triton
-    from triton.backends.compiler import GPUTarget
-
-    function = getattr(importlib.import_module(f"wtal_fast.ops.triton.{op}"), kernel)
-    types, constants = TRITON_SIGNATURES[op, kernel]
-    constants = {name: triton.language.float32 if value == "fp32" else value for name, value in constants.items()}
-    names = [name for name in function.arg_names if name not in constants]
-    signature = dict(zip(names, types.split(), strict=True)) | dict.fromkeys(constants, "constexpr")
-    source = triton.compiler.ASTSource(function, signature, constexprs=constants)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
-    assert len(compiled.asm["cubin"]) > 1000 and ".target sm_90" in compiled.asm["ptx"]
-
-
 def test_the_cuda_library_is_not_loaded_without_cuda(monkeypatch, tmp_path):
     monkeypatch.setattr(_library, "PACKAGE", tmp_path)
     (tmp_path / "_C_cuda.abi3.so").write_bytes(b"")

@@ -100,7 +100,7 @@ def test_what_was_found_before_the_end_is_kept(tmp_path, monkeypatch):
 
 
 def test_every_gpu_test_is_selected(script):
-    """Those on Triton's kernels by one part, the others by another; both look everywhere; each op of Triton has some."""
+    """Those on Triton's kernels by one part, the others by another; both look everywhere; each Triton op has some."""
     planned = {one.name: one.command for one in script.parts(sys.executable)}
     assert planned["gpu tests"][-2:] == ("-k", "not triton") and planned["triton kernels"][-2:] == ("-k", "triton")
     marked = [path.relative_to(ROOT).as_posix() for path in (ROOT / "python_tests").rglob("test_*.py")

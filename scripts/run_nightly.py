@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,6 +36,15 @@ def counts(report: Path) -> dict[str, int]:
     return {"passed": passed, "failed": totals["failures"] + totals["errors"], "skipped": totals["skipped"]}
 
 
+def seconds_of_files(report: Path) -> dict[str, float]:
+    """What the tests of each file of a JUnit file took, the longest first."""
+    seconds = Counter()
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        module = ".".join(part for part in case.get("classname", "").split(".") if not part.startswith("Test"))
+        seconds[module] += float(case.get("time", 0))
+    return {module: round(taken, 1) for module, taken in seconds.most_common()}
+
+
 def step(name: str, words: list[str], **environment: str) -> dict:
     """One pytest run; a run that selects no test is a failure too."""
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +54,7 @@ def step(name: str, words: list[str], **environment: str) -> dict:
         code = subprocess.run(command, cwd=ROOT, env=os.environ | environment).returncode
         seconds = round(time.perf_counter() - start, 1)
         result = {"name": name, "arguments": words, "seconds": seconds, "exit_code": code}
-        return result | (counts(report) if report.exists() else {})
+        return result | (counts(report) | {"files": seconds_of_files(report)} if report.exists() else {})
 
 
 def campaign(runs: int, report: Path) -> dict:

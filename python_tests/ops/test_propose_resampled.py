@@ -74,6 +74,20 @@ def test_samples_are_those_of_the_reference_to_the_last_bit(resize):
     torch.testing.assert_close(found[1], wanted[1], **CLOSE)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("samples", [16, 64, 99, 100, 101, 117, 130, 333, 1600])
+def test_half_pixel_samples_inside_and_at_the_edges(samples, dtype):
+    """Each sample of some is a threshold: one bit off, and a run would begin or end elsewhere."""
+    sequence = torch.rand(1, 100, generator=torch.Generator().manual_seed(samples), dtype=dtype)
+    length, count = torch.tensor([100]), torch.tensor([samples])
+    levels = resample(sequence, length, count, "half_pixel")[0, :: samples // 16].contiguous()
+    found = propose_resampled(sequence, length, count, length.double(), levels, "half_pixel")
+    with use_backend("reference"):
+        wanted = propose_resampled(sequence, length, count, length.double(), levels, "half_pixel")
+    assert torch.equal(found[0], wanted[0]) and len(found[0]) >= 16
+    torch.testing.assert_close(found[1], wanted[1], **CLOSE)
+
+
 def test_padding_and_threads_do_not_matter():
     sequences, gate, lengths, counts, durations = rows("stpn")
     plain = propose_resampled(sequences, lengths, counts, durations, THRESHOLDS, "stpn", gate, THRESHOLDS)

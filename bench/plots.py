@@ -42,6 +42,8 @@ def growth(path: Path) -> None:
                 axis.loglog(values, [heights[-1] * value / values[-1] for value in values], ":", color=colour,
                             linewidth=0.9)
             axis.grid(True, which="major", linewidth=0.3)
+            _plain_ticks(axis, sorted({point["value"] for row in rows if row["sweep"] == sweep
+                                       for point in row["points"]}))
             if not column:
                 axis.set_ylabel(f"{'time' if level == 0 else 'memory'} of a step ({unit})")
             if level:
@@ -49,6 +51,18 @@ def growth(path: Path) -> None:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=100)
+
+
+def _plain_ticks(axis, values: list[int]) -> None:
+    """The swept numbers below the axis, 1, 2, 5, 10 ... beside it, none as a power of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    axis.set_xticks(values, [f"{value // 1000}k" if value >= 1000 else str(value) for value in values], fontsize=7)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.tick_params(axis="y", labelsize=7)
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_minor_locator(NullLocator())
 
 
 def speed(path: Path) -> None:

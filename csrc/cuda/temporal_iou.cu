@@ -14,8 +14,8 @@ void launch_pairs(Sequence& sequence, const Tensor& a, const Tensor& b, Tensor& 
                   pairs, result.mutable_data_ptr());
 }
 
-Tensor temporal_iou_of(const Tensor& a,    // [N, 2]
-                       const Tensor& b) {  // [M, 2]
+Tensor all_pairs(const Tensor& a,    // [N, 2]
+                 const Tensor& b) {  // [M, 2]
   const Tensor of_a = as_segments(a, a), of_b = as_segments(b, a);
   Tensor result = torch::stable::new_empty(a, {a.size(0), b.size(0)}, promoted(a, b));
   Sequence sequence(a);
@@ -30,4 +30,4 @@ Tensor temporal_iou_of(const Tensor& a,    // [N, 2]
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(wtal_fast, CUDA, library) { library.impl("temporal_iou", TORCH_BOX(&temporal_iou_of)); }
+STABLE_TORCH_LIBRARY_IMPL(wtal_fast, CUDA, library) { library.impl("temporal_iou", TORCH_BOX(&all_pairs)); }

@@ -8,6 +8,7 @@ import pytest
 
 from bench import readme
 from python_tests.fuzz.build import HARNESSES
+from python_tests.reader_fuzz.readers import NAMES as READERS
 from wtal_fast.files import read_json
 
 METHODS = ("basnet", "uncertainty", "backtal")
@@ -59,3 +60,12 @@ def test_fuzzing_found_nothing():
     content = read_json(readme.RESULTS / "fuzz.json")
     assert content["findings"] == 0 and content["runs"] >= 20_000_000
     assert {row["harness"] for row in content["harnesses"]} == set(HARNESSES) and content["commit"]
+
+
+def test_fuzzing_the_readers_found_nothing():
+    rows = {row["target"]: row for row in read_json(readme.RESULTS / "reader_fuzz.json")["targets"]}
+    assert rows.keys() == set(READERS)
+    for row in rows.values():
+        assert row["findings"] == [] and row["runs"] >= 1_000_000 and row["peak_mb"] < 512
+        assert row["runs"] == sum(part["runs"] for part in row["parts"])
+        assert all(part["commit"] for part in row["parts"])

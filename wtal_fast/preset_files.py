@@ -114,10 +114,15 @@ def _in_words(error: ValidationError, preset: str) -> InputError:
         return cause
     messages = [first["msg"], *(other["msg"] for other in others if other["loc"][:2] == first["loc"][:2]
                                 and other["input"] is first["input"])]
-    expected = " or ".join(dict.fromkeys(message.removeprefix("Value error, ") for message in messages))
+    expected = " or ".join(dict.fromkeys(map(_rule, messages)))
     key = ".".join(map(str, first["loc"][:2]))  # a later part is an index or a type of a union
     return InputError(f"setting {key}", expected=expected, found=repr(first["input"]),
                       fix=f"wtal-fast explain {preset}")
+
+
+def _rule(message: str) -> str:
+    """What a message of pydantic says is expected."""
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def parse_overrides(words: list[str]) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def _checked(key: str, value, annotation):
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError as error:
-        raise InputError(f"setting {key}", expected=error.errors()[0]["msg"], found=repr(value),
+        raise InputError(f"setting {key}", expected=_rule(error.errors()[0]["msg"]), found=repr(value),
                          fix="see wtal-fast explain") from None
 
 

@@ -222,11 +222,10 @@ LONG_ROWS = {  # numpy generator, n -> scores; rows of thousands are selected on
 }
 
 
-@pytest.mark.skipif(TRITON, reason="the interpreter is too slow for long rows")
 @pytest.mark.parametrize("name", LONG_ROWS)
 def test_long_rows_are_those_of_a_stable_sort(kernels, name):
     random = np.random.default_rng(0)
-    for steps in (2047, 2048, 5001):
+    for steps in (2047, 2048, 5001) if not TRITON else (65,):  # the interpreter is slow
         scores = torch.from_numpy(LONG_ROWS[name](random, steps).astype("float32")).view(1, -1, 1)
         for k, largest in itertools.product((1, steps // 8, steps - 1), (True, False)):
             found = selected_by(scores, k, None, largest).flatten()

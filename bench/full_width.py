@@ -1,6 +1,7 @@
 """Training steps at the released widths on 200 videos: ours and the released code in turn, one process each.
 
-    python -m bench.full_width [basnet uncertainty backtal] [--steps 10] [--threads 2] [--quick] [--state DIR]
+    python -m bench.full_width [basnet uncertainty backtal] [--steps 10] [--others 10] [--threads 2] [--quick]
+                               [--state DIR]
 
 2048 channels, 750 snippets, batches of 16, no dropout, the same weights and batches. The fp32 losses have to agree with
 the released code's at every step, to 1e-4 (relative, above 1), or nothing is written. Beside them run ours in bf16 and
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +43,7 @@ OUTPUT = ROOT / "bench" / "results" / "full_width.json"
 STATE = ROOT / "build" / "full_width"
 SAME_LOSS = 1e-4
 SIDES = ("ours", "ours, bf16", "released", "floor", "floor, bf16")
+COMPARED = ("ours", "released")  # sides whose losses have to agree, hence in every step
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SHAPES = {"full": (200, Shape()), "quick": (40, Shape(8, 100, 128, 128)), "tiny": (6, Shape(3, 20, 16, 16))}
 
@@ -113,20 +116,29 @@ class Answers:
         save_json(self.file, {"key": self.key, "answers": self.of_sides})
 
 
-def run(method: str, size: str, steps: int, threads: int, path: Path, folder: Path) -> dict[str, list[dict]]:
-    """The answers of every side to `steps` steps, one step of each side in turn; `folder` keeps those done."""
+def run(method: str, size: str, steps: int, others: int, threads: int, path: Path, folder: Path
+        ) -> dict[str, list[dict]]:
+    """The answers of every side to `steps` steps, one step of each side in turn, those not COMPARED for the first
+    `others` steps; `folder` keeps those done."""
     folder.mkdir(parents=True, exist_ok=True)
     answers = Answers(folder, method, size, threads)
     if answers.done < steps:
-        processes = {side: _start(method, side, size, path, threads, folder, answers.done) for side in SIDES}
+        sides = SIDES if answers.done < others else COMPARED
+        processes = {side: _start(method, side, size, path, threads, folder, answers.done) for side in sides}
         try:
             for number in range(answers.done, steps):
+                if number == others:
+                    _end([processes.pop(side) for side in sides if side not in COMPARED])
                 answers.add(_one_step(method, number, processes))
         finally:
-            for process in processes.values():
-                process.stdin.close()
-                process.wait()
+            _end(processes.values())
     return {side: found[:steps] for side, found in answers.of_sides.items()}
+
+
+def _end(processes: Iterable[subprocess.Popen]) -> None:
+    for process in processes:
+        process.stdin.close()
+        process.wait()
 
 
 def _start(method: str, side: str, size: str, path: Path, threads: int, folder: Path, done: int) -> subprocess.Popen:
@@ -192,6 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", metavar="method", help=f"of {', '.join(METHODS)}; all")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--others", type=int, default=10, help="first steps in which bf16 and the floors run too")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quick", action="store_true", help="narrow networks; nothing is saved")
     parser.add_argument("--state", type=Path, default=STATE, help="where finished steps are kept")
@@ -212,7 +225,7 @@ def main() -> None:
         path = Path(folder) / "features.bin"
         write_features(path, *SHAPES[size])
         for method in options.methods or METHODS:
-            found = run(method, size, options.steps, options.threads, path, options.state)
+            found = run(method, size, options.steps, options.others, options.threads, path, options.state)
             rows[method] = summary(method, size, found, options.threads) | {"environment": describe()}
             show(rows[method])
             if not options.quick:

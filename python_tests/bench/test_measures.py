@@ -30,7 +30,7 @@ def test_memory_held_for_a_moment_counts():
 def test_full_width_run_trains_both_sides_on_equal_batches(tmp_path):
     path = tmp_path / "features.bin"
     full_width.write_features(path, *full_width.SHAPES["tiny"])
-    found = full_width.run("backtal", "tiny", steps=2, threads=1, path=path, folder=tmp_path / "state")
+    found = full_width.run("backtal", "tiny", steps=2, others=1, threads=1, path=path, folder=tmp_path / "state")
     row = full_width.summary("backtal", "tiny", found, threads=1)
     assert row["steps"] == 2 and row["largest_loss_difference"] < full_width.SAME_LOSS
     assert [part["target"] for part in row["rows"]] == [3.0, 0.8, 11.0, 0.65]

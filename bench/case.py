@@ -60,6 +60,7 @@ class Case:
 
 def compiled(function: Callable) -> Callable:
     """torch.compile of `function`; raises Unavailable at the first call where there is no compiler."""
+    torch.compiler.reset()  # the cases before count towards the limit of recompilations, past which code runs eagerly
     compiled_function = torch.compile(function, dynamic=False)
 
     def call(*arguments, **named):

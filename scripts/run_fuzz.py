@@ -24,7 +24,8 @@ from wtal_fast.files import save_json  # noqa: E402
 
 PARTS = 32  # runs of each harness, with seeds of their own
 # Of an even share of the runs, by what one costs.
-SHARE = {"temporal_nms_large": 0.002, "soft_temporal_nms": 0.04, "average_precision": 0.3, "temporal_iou": 3.0, "exponential": 4.0}
+SHARE = {"temporal_nms_large": 0.002, "soft_temporal_nms": 0.04, "average_precision": 0.3, "temporal_iou": 3.0,
+         "exponential": 4.0}
 
 
 def main() -> int:
